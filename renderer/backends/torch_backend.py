@@ -1,0 +1,101 @@
+"""The torch reference as a backend: slow, exact, runs wherever torch runs."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from renderer.errors import BackendUnavailable
+from renderer.field.frame_codes import appearance_code, pose_code, spherical_harmonics, view_direction
+from renderer.images import quantise, resize_picture
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from jaxtyping import Float, UInt8
+
+    from renderer.avatar import Avatar
+    from renderer.backends.base import RenderOptions
+    from renderer.types import FrameCondition
+
+RAYS_AT_ONCE = 8192
+
+
+class TorchBackend:
+    """See `renderer.backends.base.Backend`."""
+
+    name = "torch"
+
+    def __init__(self, avatar: Avatar, options: RenderOptions) -> None:
+        try:
+            import torch
+        except ImportError as error:
+            raise BackendUnavailable("the torch backend needs torch: `pip install torch`") from error
+        from renderer.field.torch_field import TorchField
+
+        self.isa = "torch-cpu"
+        self._avatar, self._options = avatar, options
+        self._threads = options.threads
+        width = round(options.size * avatar.camera.width / avatar.camera.height)
+        self._camera = avatar.camera.resized(width, options.size)
+        self._field = TorchField(avatar.field_config)
+        self._field.load_arrays(avatar.tensors)
+        self._occupancy = torch.from_numpy(avatar.occupancy)
+        self._background = resize_picture(avatar.background, width, options.size)
+
+    def render(self, conditions: Sequence[FrameCondition]) -> UInt8[np.ndarray, "n height width 3"]:
+        return np.stack([quantise(self.render_float(condition)) for condition in conditions])
+
+    def render_float(self, condition: FrameCondition) -> Float[np.ndarray, "height width 3"]:
+        import torch
+
+        from renderer.field.rays import camera_rays, composite_reference, march_reference, pixel_grid
+
+        torch.set_num_threads(self._threads)
+        config, camera, net = self._avatar.field_config, self._camera, self._field
+        with torch.inference_mode():
+            audio = net.audio_codes(torch.from_numpy(condition.audio_window)[None].float(), condition.smoothing)[0]
+            harmonics = torch.from_numpy(
+                spherical_harmonics(view_direction(condition.camera_from_head, config.head_centre))
+            )
+            pose = torch.from_numpy(pose_code(condition.camera_from_head, config))
+            tensors = self._avatar.tensors
+            head_code = torch.from_numpy(appearance_code(tensors["head.appearance"], condition.appearance)).float()
+            torso_code = torch.from_numpy(appearance_code(tensors["torso.appearance"], condition.appearance)).float()
+            eye = torch.tensor(float(np.clip(condition.eye_ratio, 0.0, 1.0)))
+            pixels = pixel_grid(camera.width, camera.height)
+            picture = torch.from_numpy(self._backdrop(condition).reshape(-1, 3))
+            mask = self._torso_pixels(camera.width, camera.height)
+            if mask.any():
+                chosen = torch.from_numpy(mask.reshape(-1))
+                x_t = pixels[chosen] / torch.tensor([float(camera.width), float(camera.height)])
+                rgb, alpha, _ = net.torso(x_t, pose, torso_code)
+                picture[chosen] = picture[chosen] * (1.0 - alpha[:, None]) + rgb * alpha[:, None]
+            rays_o, rays_d = camera_rays(camera, condition.camera_from_head, pixels)
+            for first in range(0, len(pixels), RAYS_AT_ONCE):
+                part = slice(first, first + RAYS_AT_ONCE)
+                samples = march_reference(rays_o[part], rays_d[part], self._occupancy, config)
+                if not len(samples.positions):
+                    continue
+                out = net.head(samples.positions, audio, eye, harmonics, head_code)
+                colour, opacity, _ = composite_reference(out.sigmas, out.rgbs, samples, config.step_size)
+                picture[part] = colour + (1.0 - opacity[:, None]) * picture[part]
+        return picture.reshape(camera.height, camera.width, 3).numpy()
+
+    def _backdrop(self, condition: FrameCondition) -> Float[np.ndarray, "height width 3"]:
+        if condition.background is None:
+            return self._background.copy()
+        return resize_picture(condition.background, self._camera.width, self._camera.height)
+
+    def _torso_pixels(self, width: int, height: int) -> np.ndarray:
+        mask = self._avatar.torso_mask
+        rows = ((np.arange(height) + 0.5) * mask.shape[0] / height).astype(int)
+        columns = ((np.arange(width) + 0.5) * mask.shape[1] / width).astype(int)
+        return mask[rows][:, columns]
+
+    def stage_ms(self) -> dict[str, float]:
+        return {}
+
+    def close(self) -> None:
+        return None

@@ -1,0 +1,128 @@
+"""What one session remembers between frames: recent audio features, idle motion, blinks.
+
+Pure: no clock, no threads; the caller pushes features as they are heard and takes conditions in frame order. Training replays the
+same audio windows through `audio_window_at`, so live and training frames are built by the same code.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from renderer.errors import BadInput
+from renderer.field.config import STEPS_PER_FRAME
+from renderer.types import FrameCondition
+
+if TYPE_CHECKING:
+    from jaxtyping import Float, UInt8
+
+    from renderer.avatar import Avatar
+    from renderer.field.config import AudioWindowConfig
+    from renderer.types import AudioFeatures
+
+
+def audio_window_at(
+    features: Float[np.ndarray, "n_steps dim"], first_step: int, frame: int, shape: AudioWindowConfig, silence: Float[np.ndarray, " dim"]
+) -> Float[np.ndarray, "n_window_steps dim"]:
+    """The audio window of `frame` from features that begin at step `first_step`; what lies outside them is silence."""
+    wanted = np.arange(shape.n_steps) + shape.first_step(frame) - first_step
+    inside = (wanted >= 0) & (wanted < len(features))
+    window = np.tile(silence.astype(np.float32), (shape.n_steps, 1))
+    window[inside] = features[wanted[inside]]
+    return window
+
+
+class ConditionStream:
+    """Turns one session's audio features into frame conditions.
+
+    Head pose and eyes follow the training clip forth and back, so that speech meets poses the field has seen. The pose is what the
+    clip's sitter did, blinks included. Memory is bounded by the audio window's length.
+    """
+
+    def __init__(
+        self,
+        avatar: Avatar,
+        silence: Float[np.ndarray, " dim"],
+        seed: int = 0,
+        smoothing: float = 0.0,
+        background: UInt8[np.ndarray, "h w 3"] | None = None,
+    ) -> None:
+        """`silence` is what the encoder says of digital silence; `seed` picks where in the clip the idle motion begins."""
+        self._silence = silence
+        self._features = np.zeros((0, len(silence)), np.float32)
+        self._first_step = 0
+        self._frame = 0
+        self._phase = int(np.random.default_rng(seed).integers(len(avatar.pose_track))) if seed else 0
+        self.smoothing = smoothing
+        self.background = background
+        self.avatar = avatar
+        self._check(avatar)
+
+    def _check(self, avatar: Avatar) -> None:
+        if avatar.field_config.feature_dim != len(self._silence):
+            raise BadInput(
+                f"avatar {avatar.name!r} takes {avatar.field_config.feature_dim} audio features a step, the encoder gives {len(self._silence)}"
+            )
+
+    def swap(self, avatar: Avatar) -> None:
+        """Go on with another avatar from the next frame; the audio heard so far is kept."""
+        self._check(avatar)
+        self.avatar = avatar
+
+    def push(self, features: AudioFeatures) -> None:
+        """Append features. Steps must follow on; a step heard twice is an error of the caller."""
+        expected = self._first_step + len(self._features)
+        if features.first_step != expected:
+            raise ValueError(f"features begin at step {features.first_step}; {expected} was expected")
+        self._features = np.concatenate([self._features, features.steps])
+
+    @property
+    def next_frame(self) -> int:
+        """Index of the frame that `next` will give."""
+        return self._frame
+
+    def next(self) -> FrameCondition | None:
+        """The next frame's condition, or None while its audio is not complete."""
+        shape = self.avatar.field_config.audio_window
+        end = shape.first_step(self._frame) + shape.n_steps
+        if self._first_step + len(self._features) < end:
+            return None
+        condition = self._condition(self._frame)
+        self._advance(self._frame + 1)
+        return condition
+
+    def skip_to(self, frame: int) -> None:
+        """Give up frames before `frame` (they are late)."""
+        if frame > self._frame:
+            self._advance(frame)
+
+    def _condition(self, frame: int) -> FrameCondition:
+        shape = self.avatar.field_config.audio_window
+        row = ping_pong(frame + self._phase, len(self.avatar.pose_track))
+        return FrameCondition(
+            index=frame,
+            audio_window=audio_window_at(self._features, self._first_step, frame, shape, self._silence),
+            camera_from_head=self.avatar.pose_track[row],
+            eye_ratio=float(self.avatar.eye_track[row]),
+            smoothing=self.smoothing,
+            background=self.background,
+        )
+
+    def _advance(self, frame: int) -> None:
+        self._frame = frame
+        # Another avatar may look further back than the present one; keep one window more than any needs.
+        keep_from = STEPS_PER_FRAME * frame - 2 * self.avatar.field_config.audio_window.n_steps
+        drop = min(len(self._features), max(0, keep_from - self._first_step))
+        if drop:
+            self._features = self._features[drop:]
+            self._first_step += drop
+
+
+def ping_pong(index: int, length: int) -> int:
+    """0, 1, …, length-1, length-2, …, 1, 0, 1, …"""
+    if length == 1:
+        return 0
+    period = 2 * (length - 1)
+    place = index % period
+    return place if place < length else period - place

@@ -1,0 +1,34 @@
+"""Pictures as arrays: resizing and quantising. sRGB-encoded values, float 0...1 or uint8."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+if TYPE_CHECKING:
+    from jaxtyping import Float, UInt8
+
+
+def resize_picture(picture: UInt8[np.ndarray, "h w 3"], width: int, height: int) -> Float[np.ndarray, "height width 3"]:
+    """To float 0...1 on another raster: box average when shrinking, linear when growing."""
+    values = picture.astype(np.float32) / 255.0
+    return np.ascontiguousarray(_resample(_resample(values, height, 0), width, 1))
+
+
+def _resample(values: Float[np.ndarray, "h w 3"], n_out: int, axis: int) -> np.ndarray:
+    n_in = values.shape[axis]
+    if n_in == n_out:
+        return values
+    ratio = n_in / n_out
+    centres = (np.arange(n_out) + 0.5) * ratio - 0.5
+    reach = max(1.0, ratio)
+    # A triangle as wide as the coarser raster's pixel: linear interpolation when growing, an area average when shrinking.
+    weights = np.maximum(0.0, 1.0 - np.abs(np.arange(n_in)[None] - centres[:, None]) / reach)
+    weights /= weights.sum(1, keepdims=True)
+    return np.moveaxis(np.tensordot(weights.astype(np.float32), values, axes=(1, axis)), 0, axis)
+
+
+def quantise(picture: Float[np.ndarray, "h w 3"]) -> UInt8[np.ndarray, "h w 3"]:
+    """Round 0...1 to 0...255."""
+    return (np.clip(picture, 0.0, 1.0) * 255.0 + 0.5).astype(np.uint8)
