@@ -55,15 +55,17 @@ class TorchBackend:
         torch.set_num_threads(self._threads)
         config, camera, net = self._avatar.field_config, self._camera, self._field
         with torch.inference_mode():
-            audio = net.audio_codes(torch.from_numpy(condition.audio_window)[None].float(), condition.smoothing)[0]
-            harmonics = torch.from_numpy(
-                spherical_harmonics(view_direction(condition.camera_from_head, config.head_centre))
-            )
+            harmonics = spherical_harmonics(view_direction(condition.camera_from_head, config.head_centre))
             pose = torch.from_numpy(pose_code(condition.camera_from_head, config))
             tensors = self._avatar.tensors
             head_code = torch.from_numpy(appearance_code(tensors["head.appearance"], condition.appearance)).float()
             torso_code = torch.from_numpy(appearance_code(tensors["torso.appearance"], condition.appearance)).float()
-            eye = torch.tensor(float(np.clip(condition.eye_ratio, 0.0, 1.0)))
+            biases = net.head_biases(
+                net.audio_codes(torch.from_numpy(condition.audio_window)[None].float(), condition.smoothing),
+                torch.tensor([condition.eye_ratio], dtype=torch.float32),
+                torch.from_numpy(harmonics)[None],
+                head_code[None],
+            ).frame(0)
             pixels = pixel_grid(camera.width, camera.height)
             picture = torch.from_numpy(self._backdrop(condition).reshape(-1, 3))
             mask = self._torso_pixels(camera.width, camera.height)
@@ -78,7 +80,7 @@ class TorchBackend:
                 samples = march_reference(rays_o[part], rays_d[part], self._occupancy, config)
                 if not len(samples.positions):
                     continue
-                out = net.head(samples.positions, audio, eye, harmonics, head_code)
+                out = net.head(samples.positions, biases)
                 colour, opacity, _ = composite_reference(out.sigmas, out.rgbs, samples, config.step_size)
                 picture[part] = colour + (1.0 - opacity[:, None]) * picture[part]
         return picture.reshape(camera.height, camera.width, 3).numpy()

@@ -40,6 +40,19 @@ class HeadSamples(NamedTuple):
     """The audio coordinate x_a, -1...1."""
 
 
+class HeadBiases(NamedTuple):
+    """Per-frame biases; rows are frames, or a single frame's vectors."""
+
+    ambient: Float[Tensor, "*frames hidden"]
+    density: Float[Tensor, "*frames hidden"]
+    eye: Float[Tensor, "*frames hidden"]
+    """Added times the eye gate of the sample."""
+    colour: Float[Tensor, "*frames hidden"]
+
+    def frame(self, index: int) -> HeadBiases:
+        return HeadBiases(*(b[index] for b in self))
+
+
 class TorchField(torch.nn.Module):
     """Parameters by the names of the avatar file, and the networks as pure functions of them.
 
@@ -119,43 +132,47 @@ class TorchField(torch.nn.Module):
 
     # --- head --------------------------------------------------------------------------------------------------------------
 
-    def head(
+    def head_biases(
         self,
-        x: Float[Tensor, "n 3"],
-        audio: Float[Tensor, " audio_dim"],
-        eye_ratio: Float[Tensor, ""],
-        harmonics: Float[Tensor, " 16"],
-        appearance: Float[Tensor, " appearance_dim"],
-    ) -> HeadSamples:
+        audio: Float[Tensor, "frames audio_dim"],
+        eye_ratio: Float[Tensor, " frames"],
+        harmonics: Float[Tensor, "frames 16"],
+        appearance: Float[Tensor, "frames appearance_dim"],
+    ) -> HeadBiases:
+        """What the conditions of frames become: biases of the first layers; twin of `frame_codes.frame_codes`."""
+        return HeadBiases(
+            ambient=audio @ self["head.ambient0.audio_condition"].t() + self["head.ambient0.bias"],
+            density=self["head.density0.bias"].expand(len(audio), -1),
+            eye=(2.0 * eye_ratio.clamp(0.0, 1.0) - 1.0)[:, None] * self["head.density0.eye"],
+            colour=harmonics @ self["head.colour0.direction_condition"].t()
+            + appearance @ self["head.colour0.appearance_condition"].t()
+            + self["head.colour0.bias"],
+        )
+
+    def head(self, x: Float[Tensor, "n 3"], biases: HeadBiases) -> HeadSamples:
         """Density and colour of one frame's samples at head-frame positions `x` (paper, equation 2).
 
-        x_a = MLP(a, f); g = E_audio(x_a); (c, sigma) = MLP(f, g, e, i).
+        x_a = MLP(a, f); g = E_audio(x_a); (c, sigma) = MLP(f, g, e, i). `biases` are those of that frame, each [hidden].
         """
         dtype = self.network_dtype
         c = self.config
         x01 = (x - torch.tensor(c.head_centre)) * (0.5 / c.head_half_extent) + 0.5
         f = self.encode(x01, self["head.spatial_grid"], c.spatial_grid).to(dtype)
 
-        bias = self["head.ambient0.audio_condition"] @ audio + self["head.ambient0.bias"]
-        h = torch.relu(f @ self._w("head.ambient0") + bias.to(dtype))
+        h = torch.relu(f @ self._w("head.ambient0") + biases.ambient.to(dtype))
         h = torch.relu(h @ self._w("head.ambient1"))
         ambient = torch.tanh((h @ self._w("head.ambient2")).float()) * gate(x, c.audio_region)[:, None]
         g = self.encode(ambient * 0.5 + 0.5, self["head.audio_grid"], c.audio_grid).to(dtype)
 
-        eye = (2.0 * eye_ratio - 1.0) * gate(x, c.eye_region)[:, None] * self["head.density0.eye"]
-        h = torch.relu(torch.cat([f, g], 1) @ self._w("head.density0") + (eye + self["head.density0.bias"]).to(dtype))
+        bias = biases.density + gate(x, c.eye_region)[:, None] * biases.eye
+        h = torch.relu(torch.cat([f, g], 1) @ self._w("head.density0") + bias.to(dtype))
         h = torch.relu(h @ self._w("head.density1"))
         weight = self["head.density2.weight"].to(dtype)
         log_density = (h @ weight[:1].t())[:, 0].float()
         sigmas = torch.exp(log_density.clamp(*LOG_DENSITY_RANGE))
-        bias = (
-            self["head.colour0.direction_condition"] @ harmonics
-            + self["head.colour0.appearance_condition"] @ appearance
-            + self["head.colour0.bias"]
-        )
         # No nonlinearity lies between the geometry features and the colour layer, so their product is one matrix.
         folded = weight[1:].t() @ self._w("head.colour0")
-        h = torch.relu(h @ folded + bias.to(dtype))
+        h = torch.relu(h @ folded + biases.colour.to(dtype))
         rgbs = torch.sigmoid((h @ self._w("head.colour1")).float())
         return HeadSamples(sigmas, rgbs, ambient)
 
