@@ -72,10 +72,14 @@ class ConditionStream:
 
     def push(self, features: AudioFeatures) -> None:
         """Append features. Steps must follow on; a step heard twice is an error of the caller."""
-        expected = self._first_step + len(self._features)
-        if features.first_step != expected:
-            raise ValueError(f"features begin at step {features.first_step}; {expected} was expected")
+        if features.first_step != self.next_step:
+            raise ValueError(f"features begin at step {features.first_step}; {self.next_step} was expected")
         self._features = np.concatenate([self._features, features.steps])
+
+    @property
+    def next_step(self) -> int:
+        """The step that the next features must begin with."""
+        return self._first_step + len(self._features)
 
     @property
     def next_frame(self) -> int:

@@ -1,0 +1,160 @@
+"""A dataset prepared for training: regions of every frame, what lies behind the head, and the audio windows.
+
+Masks are boolean [n, height, width]. The picture behind the head is the torso with its neck continued upwards (RAD-NeRF, appendix
+A.1, "neck in-painting") over the clean background plate, so head and torso overlap instead of meeting at a seam.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import numpy as np
+from scipy import ndimage
+
+from renderer.audio.streaming import encode_all
+from renderer.condition_stream import audio_window_at
+from renderer.field.frame_codes import pose_code, spherical_harmonics, view_direction
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from jaxtyping import Bool, Float, Int, UInt8
+
+    from editing.dataset import Dataset
+    from renderer.audio.encoder import AudioEncoder
+    from renderer.field.config import AudioWindowConfig, FieldConfig
+
+NECK_CONTINUATION = 48 / 512
+"""How far the neck is continued upwards, as a share of the picture's height (paper's code: 48 pixels of 512)."""
+NECK_DARKENING = 0.98
+"""Factor a row at 512 pixels height, "to simulate the shadow"."""
+BAND_PX = 2
+"""Half width at 256 pixels of the band around the head's edge where masks are not trusted."""
+TORSO_LABELS = ("cloth", "neck")
+LIP_LABELS = ("lips", "teeth", "mouth")
+FACE_LABELS = ("face", "eye", "lips", "teeth", "mouth", "brow")
+
+
+NEAR, INSIDE, OUTSIDE, FACE, EYES = 1, 2, 4, 8, 16
+"""Bits of a frame's region map: near the head; certainly head; certainly not head; face; eyes."""
+
+
+@dataclass(frozen=True)
+class Regions:
+    """Where things are in one frame."""
+
+    bits: UInt8[np.ndarray, " n_pixels"]
+    lip_box: tuple[int, int, int, int]
+    """x0, y0, x1, y1 around lips, teeth and mouth."""
+
+    def pixels(self, bit: int) -> Int[np.ndarray, " n"]:
+        return np.flatnonzero(self.bits & bit)
+
+
+class TrainingClip:
+    """All frames of a dataset with what the stages need of them; pictures stay memory-mapped."""
+
+    def __init__(self, dataset: Dataset, encoder: AudioEncoder, config: FieldConfig) -> None:
+        self.dataset = dataset
+        self.width, self.height = dataset.camera.width, dataset.camera.height
+        self.n_frames = dataset.n_frames
+        self._label_ids = dataset.labels_by_name
+        self._band = max(1, round(BAND_PX * self.height / 256))
+        self.windows = clip_windows(dataset.audio, encoder, config.audio_window, self.n_frames)
+        poses = dataset.camera_from_head
+        self.poses = poses
+        self.eye_ratio = dataset.eye_ratio.astype(np.float32)
+        self.harmonics = np.stack([spherical_harmonics(view_direction(p, config.head_centre)) for p in poses])
+        self.pose_codes = np.stack([pose_code(p, config) for p in poses])
+        self._regions: dict[int, Regions] = {}
+        self._behind: dict[int, UInt8[np.ndarray, "n_pixels 3"]] = {}
+
+    def picture(self, frame: int) -> UInt8[np.ndarray, "n_pixels 3"]:
+        return self.dataset.frames[frame].reshape(-1, 3)
+
+    def mask(self, frame: int, names: Sequence[str]) -> Bool[np.ndarray, "height width"]:
+        ids = [self._label_ids[name] for name in names if name in self._label_ids]
+        return np.isin(self.dataset.labels[frame], ids)
+
+    def head_mask(self, frame: int) -> Bool[np.ndarray, "height width"]:
+        """Everything that moves with the skull: all but background, cloth and neck."""
+        return ~self.mask(frame, ("background", *TORSO_LABELS))
+
+    def regions(self, frame: int) -> Regions:
+        if frame not in self._regions:
+            self._regions[frame] = self._find_regions(frame)
+        return self._regions[frame]
+
+    def _find_regions(self, frame: int) -> Regions:
+        head = self.head_mask(frame)
+        lips = self.mask(frame, LIP_LABELS)
+        bits = np.zeros((self.height, self.width), np.uint8)
+        bits[ndimage.binary_dilation(head, iterations=3 * self._band)] |= NEAR
+        bits[ndimage.binary_erosion(head, iterations=self._band)] |= INSIDE
+        bits[~ndimage.binary_dilation(head, iterations=self._band)] |= OUTSIDE
+        bits[ndimage.binary_dilation(self.mask(frame, FACE_LABELS), iterations=self._band)] |= FACE
+        bits[ndimage.binary_dilation(self.mask(frame, ("eye",)), iterations=2 * self._band)] |= EYES
+        return Regions(bits.reshape(-1), _box(lips, margin=2 * self._band))
+
+    def behind_head(self, frame: int) -> UInt8[np.ndarray, "n_pixels 3"]:
+        """The picture with the head taken away: torso, continued neck, background."""
+        if frame not in self._behind:
+            self._behind[frame] = self.torso_target(frame)[0].reshape(-1, 3)
+        return self._behind[frame]
+
+    def torso_target(self, frame: int) -> tuple[UInt8[np.ndarray, "height width 3"], Bool[np.ndarray, "height width"]]:
+        """The picture without the head, and where it shows torso."""
+        return continue_neck(
+            self.dataset.frames[frame], self.mask(frame, TORSO_LABELS), self.head_mask(frame), self.dataset.background
+        )
+
+
+def clip_windows(
+    audio: Float[np.ndarray, " n_samples"], encoder: AudioEncoder, shape: AudioWindowConfig, n_frames: int
+) -> Float[np.ndarray, "n_frames n_window_steps dim"]:
+    """Audio windows of all frames of a recording, built as the live stream builds them."""
+    features = encode_all(encoder, audio)
+    silence = encoder.silence_features()
+    return np.stack([audio_window_at(features.steps, features.first_step, k, shape, silence) for k in range(n_frames)])
+
+
+def continue_neck(
+    picture: UInt8[np.ndarray, "h w 3"],
+    torso: Bool[np.ndarray, "h w"],
+    head: Bool[np.ndarray, "h w"],
+    background: UInt8[np.ndarray, "h w 3"],
+) -> tuple[UInt8[np.ndarray, "h w 3"], Bool[np.ndarray, "h w"]]:
+    """Head removed; under it each column's topmost torso pixel is continued upwards, darkening, the plate above."""
+    height, width = torso.shape
+    edge = max(1, round(2 * height / 256))
+    result = np.where((torso | head)[..., None], background, picture)
+    result[torso] = picture[torso]
+    filled = torso.copy()
+    reach = round(NECK_CONTINUATION * height)
+    darkening = NECK_DARKENING ** (512 / height)
+    has_torso = torso.any(0)
+    top = torso.argmax(0)
+    for x in np.flatnonzero(has_torso):
+        y = int(top[x])
+        if y == 0 or not head[max(0, y - edge - 1) : y, x].any():
+            continue
+        source = min(height - 1, y + edge)
+        if not torso[source, x]:
+            continue
+        rows = np.arange(max(0, y - reach), source)
+        colour = picture[source, x].astype(np.float32)
+        result[rows, x] = (colour * darkening ** (source - rows)[:, None]).astype(np.uint8)
+        filled[rows, x] = True
+    return result, filled
+
+
+def _box(mask: Bool[np.ndarray, "h w"], margin: int) -> tuple[int, int, int, int]:
+    height, width = mask.shape
+    ys, xs = np.nonzero(mask)
+    if not len(xs):
+        return width // 3, height // 2, 2 * width // 3, 3 * height // 4
+    return (
+        max(0, int(xs.min()) - margin), max(0, int(ys.min()) - margin),
+        min(width, int(xs.max()) + margin + 1), min(height, int(ys.max()) + margin + 1),
+    )  # fmt: skip

@@ -1,0 +1,144 @@
+"""`python -m editing train`: a dataset becomes an avatar."""
+
+from __future__ import annotations
+
+import argparse
+import dataclasses
+import json
+import math
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from renderer.errors import BadInput
+
+if TYPE_CHECKING:
+    from editing.dataset import Dataset
+    from editing.train.config import TrainConfig
+    from editing.train.stages import StepReport
+    from renderer.audio.encoder import EncoderSpec
+    from renderer.field.config import FieldConfig
+
+DESCRIPTION = "Train an avatar from a dataset (made by `synthesize` or `capture`)."
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("dataset", type=Path, help="dataset folder")
+    parser.add_argument("--out", type=Path, required=True, help="avatar file to write (*.avatar)")
+    parser.add_argument("--name", help="name of the avatar (default: the file's stem)")
+    parser.add_argument("--encoder", default="bundled", help="audio encoder: bundled, a hub name, a folder or an .onnx file")
+    parser.add_argument("--look-ahead-ms", type=float, default=160.0, help="whole audio look-ahead in ms (default 160)")
+    parser.add_argument("--finest-resolution", type=int, default=512, help="finest level of the grids (default 512; paper 2048)")
+    parser.add_argument("--head-steps", type=int, help="steps of the head stage (default 6000)")
+    parser.add_argument("--lips-steps", type=int, help="steps of the lip fine-tuning (default 1500)")
+    parser.add_argument("--torso-steps", type=int, help="steps of the torso stage (default 2000)")
+    parser.add_argument("--seed", type=int, default=0, help="random seed (default 0)")
+    parser.add_argument("--threads", type=int, default=2, help="CPU threads (default 2)")
+    parser.add_argument("--restart", action="store_true", help="ignore a checkpoint of an earlier run")
+
+
+def run(arguments: argparse.Namespace) -> int:
+    if arguments.out.suffix != ".avatar":
+        raise BadInput(f"--out {arguments.out}: the name must end in .avatar")
+    if not arguments.out.parent.is_dir():
+        raise BadInput(f"--out {arguments.out}: the folder {arguments.out.parent} does not exist")
+    if not 1 <= arguments.threads <= 256:
+        raise BadInput(f"--threads {arguments.threads}: 1 to 256 are possible")
+
+    from editing.dataset import Dataset
+    from editing.train.clip import TrainingClip
+    from editing.train.config import TrainConfig
+    from editing.train.trainer import Trainer
+    from renderer.audio.export import load_encoder
+    from renderer.avatar_file import save_avatar
+
+    dataset = Dataset.open(arguments.dataset)
+    encoder = load_encoder(arguments.encoder)
+    steps = {n: getattr(arguments, n) for n in ("head_steps", "lips_steps", "torso_steps") if getattr(arguments, n) is not None}
+    config: TrainConfig = dataclasses.replace(TrainConfig(seed=arguments.seed, threads=arguments.threads), **steps)
+    field_config = field_config_for(dataset, encoder.spec, arguments.look_ahead_ms, arguments.finest_resolution)
+    print(f"reading {dataset.n_frames} frames and their sound", flush=True)
+    clip = TrainingClip(dataset, encoder, field_config)
+    checkpoint = arguments.out.with_suffix(".checkpoint")
+    trainer = Trainer(clip, field_config, config, checkpoint)
+    if checkpoint.exists() and not arguments.restart:
+        trainer.load_checkpoint()
+        print(f"going on from {checkpoint}: {trainer.stage} step {trainer.step}", flush=True)
+    progress = Progress(arguments.out.with_suffix(".progress.json"))
+    try:
+        trainer.run(progress)
+    except KeyboardInterrupt:
+        print(f"\ninterrupted; run the same command again to go on from {checkpoint}", flush=True)
+        return 130
+    finally:
+        progress.close()
+    sha256 = save_avatar(trainer.avatar(arguments.name or arguments.out.stem, encoder), arguments.out)
+    checkpoint.unlink(missing_ok=True)
+    print(f"wrote {arguments.out} (SHA-256 {sha256[:12]}…) after {trainer.seconds / 60:.1f} minutes of training")
+    return 0
+
+
+def field_config_for(dataset: Dataset, encoder: EncoderSpec, look_ahead_ms: float, finest_resolution: int) -> FieldConfig:
+    """The field's shape for a dataset: its head box and regions, the encoder's features, the mean pose."""
+    from renderer.field.config import AudioWindowConfig, FieldConfig, GridConfig, RegionConfig, TorsoConfig
+
+    translation = dataset.camera_from_head[:, :3, 3].mean(0)
+    return FieldConfig(
+        feature_dim=encoder.feature_dim,
+        head_centre=dataset.head_centre,
+        head_half_extent=dataset.head_half_extent,
+        audio_region=RegionConfig(*dataset.audio_region),
+        eye_region=RegionConfig(*dataset.eye_region),
+        audio_window=AudioWindowConfig(look_ahead_ms=look_ahead_ms, encoder_look_ahead_ms=encoder.look_ahead_ms),
+        spatial_grid=GridConfig(3, finest_resolution=finest_resolution),
+        audio_grid=GridConfig(2, finest_resolution=finest_resolution),
+        torso=TorsoConfig(
+            grid=GridConfig(2, finest_resolution=finest_resolution),
+            reference_translation=(float(translation[0]), float(translation[1]), float(translation[2])),
+        ),
+        n_appearances=dataset.n_frames,
+    )
+
+
+class Progress:
+    """A bar for people and a small JSON file for whoever watches the job (`stage`, `step`, `steps`, `psnr_db`, `samples_per_s`)."""
+
+    EVERY_S = 2.0
+
+    def __init__(self, path: Path) -> None:
+        self._path = path
+        self._bar: object | None = None
+        self._stage = ""
+        self._psnr_db, self._samples, self._since, self._written = math.nan, 0, 0.0, 0.0
+
+    def __call__(self, stage: str, step: int, n_steps: int, report: StepReport) -> None:
+        import time
+
+        from tqdm import tqdm
+
+        if stage != self._stage:
+            self.close()
+            self._stage, self._bar = stage, tqdm(total=n_steps, initial=step - 1, desc=stage, unit="step", mininterval=1.0)
+            self._psnr_db, self._samples, self._since = report.psnr_db, 0, time.monotonic()
+        bar = self._bar
+        assert isinstance(bar, tqdm)
+        self._psnr_db = 0.98 * self._psnr_db + 0.02 * report.psnr_db
+        self._samples += report.n_samples
+        bar.update(1)
+        now = time.monotonic()
+        if now - self._written > self.EVERY_S or step == n_steps:
+            rate = self._samples / max(1e-6, now - self._since)
+            bar.set_postfix_str(
+                f"PSNR {self._psnr_db:.1f} dB, {rate / 1e3:.0f}k samples/s, {report.n_samples / report.n_rays:.1f} samples/ray",
+                refresh=False,
+            )
+            state = {"stage": stage, "step": step, "steps": n_steps, "psnr_db": round(self._psnr_db, 2), "samples_per_s": round(rate)}
+            temporary = self._path.with_suffix(".partial")
+            temporary.write_text(json.dumps(state))
+            temporary.replace(self._path)
+            self._samples, self._since, self._written = 0, now, now
+
+    def close(self) -> None:
+        if self._bar is not None:
+            self._bar.close()  # type: ignore[attr-defined]
+            self._bar = None
+        self._path.unlink(missing_ok=True)

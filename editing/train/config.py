@@ -1,0 +1,65 @@
+"""The training schedule: losses, rates and sizes, RAD-NeRF's numbers where it names them ("the paper")."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from renderer.errors import BadInput
+
+
+@dataclass(frozen=True)
+class TrainConfig:
+    """Defaults end in about 40 minutes on two cores; the paper trains seven hours on a V100 with 256² rays a step."""
+
+    head_steps: int = 6000
+    """Steps of the head stage (paper: 20,000)."""
+    lips_steps: int = 1500
+    """Steps of the lip fine-tuning (paper: 5,000)."""
+    torso_steps: int = 2000
+    """Steps of the torso stage (paper: 20,000)."""
+    frames_per_step: int = 8
+    samples_per_step: int = 49_152
+    """Field samples aimed at in one step of the head; the number of rays follows."""
+    max_rays_per_step: int = 8192
+    torso_pixels_per_step: int = 16_384
+    training_samples_per_ray: int = 64
+    """A ray may spend more while the occupancy grid is still coarse; rendering keeps to the field's `max_samples`."""
+    network_rate: float = 2e-3
+    """Initial Adam rate of networks and embeddings (paper: 5e-4, with many more steps)."""
+    grid_rate: float = 1e-2
+    """Initial Adam rate of the hash grids (paper: 5e-3)."""
+    final_rate: float = 0.1
+    """Rates decay exponentially to this share (paper)."""
+    ema_decay: float = 0.95
+    """Exponential moving average of the weights (paper), taken every 10 steps."""
+    entropy_weight: float = 1e-3
+    """Of the entropy of a pixel's opacity (paper, equation 5)."""
+    dynamic_weight: float = 0.1
+    """Of |x_a| outside the face (paper, equation 6)."""
+    structure_weight: float = 0.01
+    """lambda of the patch loss in lip fine-tuning (paper, equation 7), there LPIPS; see `losses.structural_loss`."""
+    distortion_weight: float = 0.01
+    """Of mip-NeRF 360's distortion loss, an addition to the paper against floaters."""
+    appearance_decay: float = 1e-3
+    """Of the squared appearance embeddings."""
+    lip_share: float = 0.2
+    """Rays of the head stage spent on the lips' box."""
+    eye_share: float = 0.05
+    """Rays of the head stage spent on the eyes."""
+    surround_share: float = 0.1
+    """Rays spent anywhere in the picture."""
+    patch_px: int = 24
+    """Side of a lip patch in training pixels."""
+    prune_after: int = 300
+    """Step from which cells that no training ray sees are dropped from the occupancy grid."""
+    seed: int = 0
+    threads: int = 2
+
+    def __post_init__(self) -> None:
+        for name in ("head_steps", "lips_steps", "torso_steps"):
+            if not 0 <= getattr(self, name) <= 1_000_000:
+                raise BadInput(f"{name} {getattr(self, name)}: 0 to 1,000,000 are possible")
+        if self.lip_share + self.eye_share + self.surround_share >= 0.9:
+            raise BadInput("lip_share + eye_share + surround_share must leave at least a tenth of the rays to the head")
+        if not 1 <= self.frames_per_step <= 64 or self.samples_per_step < 1024:
+            raise BadInput(f"frames_per_step {self.frames_per_step} (1...64) or samples_per_step {self.samples_per_step} (from 1024) out of range")

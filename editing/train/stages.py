@@ -1,0 +1,171 @@
+"""One optimisation step of each stage: head, lips, torso (RAD-NeRF, section 3.4 and 4.1)."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, NamedTuple
+
+import numpy as np
+import torch
+
+from editing.train.batches import PixelBatch, head_batch, lip_batch
+from editing.train.losses import colour_loss, dynamic_loss, entropy_loss, structural_loss
+from renderer.field import native_ops
+from renderer.field.torch_field import HeadSamples
+
+if TYPE_CHECKING:
+    from jaxtyping import Float
+    from torch import Tensor
+
+    from editing.train.clip import TrainingClip
+    from editing.train.config import TrainConfig
+    from editing.train.occupancy import MaximumOccupancy
+    from renderer.field.config import FieldConfig
+    from renderer.field.torch_field import TorchField
+
+OCCUPANCY_HULL_EVERY = 16
+"""Every so many steps the whole hull is marched, so that a pruned cell can come back."""
+PRUNE_EVERY = 25
+
+
+class StepReport(NamedTuple):
+    """What a step says of itself."""
+
+    loss: Float[Tensor, ""]
+    psnr_db: float
+    n_samples: int
+    n_rays: int
+
+
+class HeadStage:
+    """Random pixels of whole heads, or lip patches when `lips` is set."""
+
+    def __init__(
+        self, field: TorchField, clip: TrainingClip, occupancy: MaximumOccupancy, config: TrainConfig, rng: np.random.Generator
+    ) -> None:
+        self.field, self.clip, self.occupancy, self.config, self.rng = field, clip, occupancy, config, rng
+        camera = clip.dataset.camera
+        self._intrinsics = (camera.fx, camera.fy, camera.cx, camera.cy)
+        self._samples_per_ray = 40.0
+
+    def step(self, index: int, lips: bool = False) -> StepReport:
+        """Forward and backward; gradients are left on the field's parameters."""
+        config, field = self.config, self.field
+        wanted = min(config.max_rays_per_step, int(config.samples_per_step / self._samples_per_ray))
+        batch = lip_batch(self.clip, config, self.rng) if lips else head_batch(self.clip, config, wanted, self.rng)
+        rays_o, rays_d = self._rays(batch)
+        whole_hull = not lips and index % OCCUPANCY_HULL_EVERY == 0
+        samples = native_ops.march(
+            rays_o,
+            rays_d,
+            self.occupancy.hull if whole_hull else self.occupancy.grid,
+            field.config,
+            torch.from_numpy(self.rng.random(len(rays_o), dtype=np.float32) - 0.5),
+            max_samples=config.training_samples_per_ray,
+        )
+        out = self._evaluate(batch, samples)
+        colours, opacity, weights = native_ops.composite(
+            out.sigmas, out.rgbs, samples, field.config.step_size, distortion_weight=config.distortion_weight / len(rays_o)
+        )
+        predicted = colours + (1.0 - opacity)[:, None] * batch.behind
+        error = colour_loss(predicted, batch.target)
+        loss = error + config.entropy_weight * entropy_loss(opacity)
+        outside = batch.outside_face[samples.ray_indices.long()]
+        loss = loss + config.dynamic_weight * dynamic_loss(out.ambient, weights.detach(), outside, len(rays_o))
+        appearance = field["head.appearance"][torch.from_numpy(batch.frames)]
+        loss = loss + config.appearance_decay * (appearance**2).mean()
+        if lips:
+            side = config.patch_px
+            shape = (len(batch.frames), side, side, 3)
+            loss = loss + config.structure_weight * structural_loss(predicted.reshape(shape), batch.target.reshape(shape))
+        loss.backward()
+        self.occupancy.record(samples.positions, weights.detach(), field.config)
+        if not whole_hull and not lips:
+            self._samples_per_ray = 0.9 * self._samples_per_ray + 0.1 * max(1.0, len(samples.positions) / len(rays_o))
+        if index >= config.prune_after and index % PRUNE_EVERY == 0 and not lips:
+            self.occupancy.prune()
+        return StepReport(loss.detach(), -10.0 * float(torch.log10(error.detach() + 1e-12)), len(samples.positions), len(rays_o))
+
+    def _rays(self, batch: PixelBatch) -> tuple[Float[Tensor, "n 3"], Float[Tensor, "n 3"]]:
+        fx, fy, cx, cy = self._intrinsics
+        poses = torch.from_numpy(self.clip.poses[batch.frames]).float()
+        x, y = (batch.pixels[..., 0] - cx) / fx, (batch.pixels[..., 1] - cy) / fy
+        directions = torch.stack([x, y, torch.ones_like(x)], -1) @ poses[:, :3, :3]
+        directions = directions / directions.norm(dim=-1, keepdim=True)
+        origins = -(poses[:, :3, :3].transpose(1, 2) @ poses[:, :3, 3:])[..., 0]
+        return origins[:, None].expand_as(directions).reshape(-1, 3).contiguous(), directions.reshape(-1, 3).contiguous()
+
+    def _evaluate(self, batch: PixelBatch, samples: native_ops.PackedSamples) -> HeadSamples:
+        field, clip = self.field, self.clip
+        frames = torch.from_numpy(batch.frames)
+        biases = field.head_biases(
+            field.audio_codes(torch.from_numpy(clip.windows[batch.frames])),
+            torch.from_numpy(clip.eye_ratio[batch.frames]),
+            torch.from_numpy(clip.harmonics[batch.frames]),
+            field["head.appearance"][frames],
+        )
+        rays_per_frame = batch.pixels.shape[1]
+        ends = [int(samples.starts[(k + 1) * rays_per_frame]) for k in range(len(batch.frames) - 1)] + [len(samples.positions)]
+        parts, first = [], 0
+        for k, last in enumerate(ends):
+            if last > first:
+                parts.append(field.head(samples.positions[first:last], biases.frame(k)))
+            first = last
+        return HeadSamples(*(torch.cat(values) for values in zip(*parts, strict=True)))
+
+
+class TorsoStage:
+    """Random pixels of the picture without its head."""
+
+    def __init__(self, field: TorchField, clip: TrainingClip, config: TrainConfig, rng: np.random.Generator) -> None:
+        self.field, self.clip, self.config, self.rng = field, clip, config, rng
+        self.background = clip.dataset.background.reshape(-1, 3)
+        self.bounds = torso_bounds(clip)
+
+    def step(self, index: int) -> StepReport:
+        clip, config, field, rng = self.clip, self.config, self.field, self.rng
+        frames = rng.choice(clip.n_frames, min(config.frames_per_step, clip.n_frames), replace=False)
+        candidates = np.flatnonzero(self.bounds.reshape(-1))
+        total, error, n = torch.zeros(()), 0.0, config.torso_pixels_per_step // len(frames)
+        for frame in frames:
+            pixels = candidates[rng.integers(0, len(candidates), n)]
+            picture, torso = clip.torso_target(int(frame))
+            target = picture.reshape(-1, 3)[pixels] / np.float32(255)
+            behind = self.background[pixels] / np.float32(255)
+            # On the torso the background is random, so only an opaque torso can match; off it both are the same random colour.
+            noise = rng.random(target.shape, dtype=np.float32)
+            on = torso.reshape(-1)[pixels]
+            behind, target[~on] = noise, noise[~on]
+            x_t = torch.from_numpy(
+                np.stack([(pixels % clip.width + 0.5) / clip.width, (pixels // clip.width + 0.5) / clip.height], 1).astype(np.float32)
+            )
+            rgb, alpha, shift = field.torso(x_t, torch.from_numpy(clip.pose_codes[frame]), field["torso.appearance"][int(frame)])
+            predicted = rgb * alpha[:, None] + (1.0 - alpha[:, None]) * torch.from_numpy(behind)
+            part = colour_loss(predicted, torch.from_numpy(target))
+            error += float(part.detach()) / len(frames)
+            regular = config.entropy_weight * entropy_loss(alpha) + 1e-3 * (shift**2).mean()
+            total = total + (part + regular) / len(frames)
+        total = total + config.appearance_decay * (field["torso.appearance"][torch.from_numpy(frames)] ** 2).mean()
+        total.backward()
+        return StepReport(total.detach(), -10.0 * float(np.log10(error + 1e-12)), n * len(frames), n * len(frames))
+
+
+def torso_bounds(clip: TrainingClip) -> np.ndarray:
+    """Pixels where any of a few hundred frames shows torso, grown a little: bool [height, width]."""
+    from scipy import ndimage
+
+    seen = np.zeros((clip.height, clip.width), bool)
+    for frame in np.unique(np.linspace(0, clip.n_frames - 1, 200).astype(int)):
+        seen |= clip.torso_target(int(frame))[1]
+    return np.asarray(ndimage.binary_dilation(seen, iterations=max(2, clip.height // 64)), dtype=bool)
+
+
+def torso_cells(bounds: np.ndarray, resolution: int) -> np.ndarray:
+    """The same as a coarse grid: a cell is set if any of its pixels is."""
+    height, width = bounds.shape
+    cells = np.zeros((resolution, resolution), bool)
+    y, x = np.nonzero(bounds)
+    cells[y * resolution // height, x * resolution // width] = True
+    return cells
+
+
+__all__ = ["HeadStage", "StepReport", "TorsoStage", "torso_bounds", "torso_cells"]

@@ -1,0 +1,205 @@
+"""The whole training: head, lips, torso; weights' moving average; checkpoints; the avatar file at the end."""
+
+from __future__ import annotations
+
+import json
+import os
+import time
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import torch
+
+from editing.train.losses import rate_at
+from editing.train.occupancy import MaximumOccupancy, visual_hull
+from editing.train.stages import HeadStage, StepReport, TorsoStage, torso_bounds, torso_cells
+from renderer import __version__
+from renderer.avatar import TORSO_MASK_RESOLUTION, Avatar, EncoderIdentity, Lineage
+from renderer.errors import BadInput
+from renderer.field import native_ops
+from renderer.field.parameters import parameter_shapes
+from renderer.field.torch_field import TorchField
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from pathlib import Path
+
+    from editing.train.clip import TrainingClip
+    from editing.train.config import TrainConfig
+    from renderer.audio.encoder import AudioEncoder
+    from renderer.field.config import FieldConfig
+
+CHECKPOINT_EVERY_S = 120.0
+EMA_EVERY = 10
+ADAM_BETAS = (0.9, 0.99)
+ADAM_EPSILON = 1e-15
+STAGES = ("head", "lips", "torso")
+
+if TYPE_CHECKING:
+    Report = Callable[[str, int, int, StepReport], None]
+
+
+class Trainer:
+    """Runs the stages in order; every piece of state that a resumed run needs lives here."""
+
+    def __init__(self, clip: TrainingClip, field_config: FieldConfig, config: TrainConfig, checkpoint: Path) -> None:
+        torch.set_num_threads(config.threads)
+        native_ops.set_threads(config.threads)
+        self.clip, self.config, self.checkpoint = clip, config, checkpoint
+        self.field = TorchField(field_config, encode=native_ops.encode, network_dtype=torch.bfloat16)
+        self.field.initialise(torch.Generator().manual_seed(config.seed))
+        self.average = {name: self.field[name].detach().clone() for name in parameter_shapes(field_config)}
+        self.rng = np.random.default_rng(config.seed)
+        self.stage, self.step = STAGES[0], 0
+        self.occupancy = MaximumOccupancy(visual_hull(clip, field_config))
+        self.optimisers = {part: self._optimiser(part) for part in ("head", "torso")}
+        self.seconds = 0.0
+
+    def _optimiser(self, part: str) -> torch.optim.Adam:
+        prefixes = ("head.", "audio.", "attention.") if part == "head" else ("torso.",)
+        names = [n for n in parameter_shapes(self.field.config) if n.startswith(prefixes)]
+        return torch.optim.Adam(
+            [
+                {"params": [self.field[n] for n in names if not n.endswith("grid")], "initial": self.config.network_rate},
+                {"params": [self.field[n] for n in names if n.endswith("grid")], "initial": self.config.grid_rate},
+            ],
+            betas=ADAM_BETAS,
+            eps=ADAM_EPSILON,
+        )
+
+    def run(self, report: Report) -> None:
+        """All remaining steps. A KeyboardInterrupt leaves a checkpoint behind and is raised again."""
+        head = HeadStage(self.field, self.clip, self.occupancy, self.config, self.rng)
+        torso = TorsoStage(self.field, self.clip, self.config, self.rng)
+        steps = {"head": self.config.head_steps, "lips": self.config.lips_steps, "torso": self.config.torso_steps}
+        last_saved = time.monotonic()
+        try:
+            for stage in STAGES[STAGES.index(self.stage) :]:
+                self.stage = stage
+                optimiser = self.optimisers["torso" if stage == "torso" else "head"]
+                while self.step < steps[stage]:
+                    began = time.monotonic()
+                    self._set_rates(optimiser, stage, steps[stage])
+                    # Lip patches alone would let the rest of the head drift, so every other step is an ordinary one.
+                    result = torso.step(self.step) if stage == "torso" else head.step(self.step, stage == "lips" and self.step % 2 == 0)
+                    optimiser.step()
+                    optimiser.zero_grad(set_to_none=True)
+                    self.step += 1
+                    if self.step % EMA_EVERY == 0:
+                        self._average(("torso.",) if stage == "torso" else ("head.", "audio.", "attention."))
+                    self.seconds += time.monotonic() - began
+                    report(stage, self.step, steps[stage], result)
+                    if time.monotonic() - last_saved > CHECKPOINT_EVERY_S:
+                        self.save_checkpoint()
+                        last_saved = time.monotonic()
+                self.step = 0
+                if stage != STAGES[-1]:
+                    self.stage = STAGES[STAGES.index(stage) + 1]
+        except KeyboardInterrupt:
+            self.save_checkpoint()
+            raise
+        self.stage, self.step = STAGES[-1], steps["torso"]
+        self.save_checkpoint()
+
+    def _set_rates(self, optimiser: torch.optim.Adam, stage: str, n_steps: int) -> None:
+        for group in optimiser.param_groups:
+            if stage == "lips":
+                group["lr"] = group["initial"] * self.config.final_rate
+            else:
+                group["lr"] = rate_at(self.step, n_steps, group["initial"], self.config.final_rate)
+
+    @torch.no_grad()
+    def _average(self, prefixes: tuple[str, ...]) -> None:
+        # A short run's average must not remember its random start.
+        decay = min(self.config.ema_decay, (1 + self.step / EMA_EVERY) / (10 + self.step / EMA_EVERY))
+        for name, mean in self.average.items():
+            if name.startswith(prefixes):
+                mean.lerp_(self.field[name], 1.0 - decay)
+
+    # --- checkpoints -------------------------------------------------------------------------------------------------------
+
+    def save_checkpoint(self) -> None:
+        """Everything needed to go on, as safetensors (no pickle), through a temporary file."""
+        from safetensors.torch import save_file
+
+        tensors: dict[str, torch.Tensor] = {}
+        for name in self.average:
+            tensors[f"field/{name}"] = self.field[name].detach()
+            tensors[f"average/{name}"] = self.average[name]
+        for part, optimiser in self.optimisers.items():
+            for i, parameter in enumerate(p for group in optimiser.param_groups for p in group["params"]):
+                for key, value in optimiser.state.get(parameter, {}).items():
+                    tensors[f"adam/{part}/{i}/{key}"] = value
+        tensors["occupancy/hull"] = self.occupancy.hull
+        tensors["occupancy/grid"] = self.occupancy.grid
+        tensors["occupancy/seen"] = self.occupancy.seen
+        state = {
+            "stage": self.stage,
+            "step": self.step,
+            "seconds": self.seconds,
+            "rng": self.rng.bit_generator.state,
+            "identity": self._identity(),
+        }
+        temporary = self.checkpoint.with_name(f".{self.checkpoint.name}.{os.getpid()}.partial")
+        save_file(tensors, temporary, metadata={"state": json.dumps(state)})
+        os.replace(temporary, self.checkpoint)
+
+    def load_checkpoint(self) -> None:
+        """Go on from `checkpoint`. Raises BadInput if it belongs to another dataset or configuration."""
+        from safetensors import SafetensorError, safe_open
+
+        try:
+            with safe_open(self.checkpoint, framework="pt") as file:
+                state = json.loads(file.metadata()["state"])
+                if state["identity"] != self._identity():
+                    raise BadInput(
+                        f"{self.checkpoint} was made with another dataset or configuration; delete it or pass --restart to begin anew"
+                    )
+                tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
+        except (SafetensorError, KeyError, ValueError) as error:
+            raise BadInput(f"{self.checkpoint} is not a usable checkpoint ({error}); delete it or pass --restart") from error
+        with torch.no_grad():
+            for name, mean in self.average.items():
+                self.field[name].copy_(tensors[f"field/{name}"])
+                mean.copy_(tensors[f"average/{name}"])
+        for part, optimiser in self.optimisers.items():
+            for i, parameter in enumerate(p for group in optimiser.param_groups for p in group["params"]):
+                prefix = f"adam/{part}/{i}/"
+                saved = {name.removeprefix(prefix): t for name, t in tensors.items() if name.startswith(prefix)}
+                if saved:
+                    optimiser.state[parameter] = saved
+        self.occupancy.hull = tensors["occupancy/hull"]
+        self.occupancy.grid = tensors["occupancy/grid"]
+        self.occupancy.seen = tensors["occupancy/seen"]
+        self.stage, self.step, self.seconds = state["stage"], state["step"], state["seconds"]
+        self.rng.bit_generator.state = state["rng"]
+
+    def _identity(self) -> str:
+        import dataclasses
+
+        config = dataclasses.asdict(self.config)
+        config.pop("threads")
+        return json.dumps([self.clip.dataset.identity, self.field.config.to_json(), config], sort_keys=True)
+
+    # --- result ------------------------------------------------------------------------------------------------------------
+
+    def avatar(self, name: str, encoder: AudioEncoder) -> Avatar:
+        """The trained avatar, from the weights' moving average."""
+        dataset, config = self.clip.dataset, self.config
+        self.occupancy.prune()
+        schedule: dict[str, Any] = {s: getattr(config, f"{s}_steps") for s in STAGES}
+        return Avatar(
+            name=name,
+            field_config=self.field.config,
+            tensors={n: t.numpy().copy() for n, t in self.average.items()},
+            occupancy=self.occupancy.grid.numpy().copy(),
+            torso_mask=torso_cells(torso_bounds(self.clip), TORSO_MASK_RESOLUTION),
+            background=np.asarray(dataset.background).copy(),
+            camera=dataset.camera,
+            fps=dataset.fps,
+            pose_track=np.asarray(dataset.camera_from_head, np.float32),
+            eye_track=np.asarray(dataset.eye_ratio, np.float32),
+            encoder=EncoderIdentity(encoder.spec.id, encoder.spec.feature_dim, encoder.spec.sha256, encoder.spec.look_ahead_ms),
+            subject=dataset.subject,
+            lineage=Lineage(program_version=__version__, seed=config.seed, schedule=json.dumps(schedule, sort_keys=True)),
+        )
