@@ -1,0 +1,101 @@
+// Chooses the instruction set and spreads kernels over threads.
+#include "training.h"
+
+#include <cstring>
+
+#include "kernels.h"
+#include "parallel.h"
+
+namespace visavis::training {
+
+namespace {
+
+struct Variant {
+  const char* name;
+  const Kernels* kernels;
+};
+
+bool supported(const char* name) {
+#ifdef VISAVIS_X86
+  __builtin_cpu_init();
+  if (!std::strcmp(name, "v4")) {
+    return __builtin_cpu_supports("avx512f") && __builtin_cpu_supports("avx512bw") && __builtin_cpu_supports("avx512vl") &&
+           __builtin_cpu_supports("avx512dq") && __builtin_cpu_supports("fma");
+  }
+  if (!std::strcmp(name, "v3")) return __builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma");
+#endif
+  return !std::strcmp(name, "base");
+}
+
+constexpr Variant kVariants[] = {  // best first
+#ifdef VISAVIS_X86
+    {"v4", &v4::kernels},
+    {"v3", &v3::kernels},
+#endif
+    {"base", &base::kernels},
+};
+
+const Variant* find_best() {
+  const Variant* v = kVariants;
+  while (!supported(v->name)) v++;
+  return v;
+}
+
+const Variant* active = find_best();
+
+constexpr int64_t kSamplesPerTask = 1024;
+constexpr int64_t kFloatsPerTask = 1 << 16;
+
+}  // namespace
+
+}  // namespace visavis::training
+
+using namespace visavis::training;
+
+extern "C" {
+
+const char* visavis_training_isa() { return active->name; }
+
+int visavis_training_select_isa(const char* name) {
+  for (const Variant& variant : kVariants) {
+    if (!std::strcmp(variant.name, name) && supported(name)) {
+      active = &variant;
+      return 0;
+    }
+  }
+  return -1;
+}
+
+void visavis_training_encode(const float* x, int64_t n, int dims, const float* table, const GridLevel* levels, int n_levels, float* out,
+                             int threads) {
+  parallel_blocks(n, kSamplesPerTask, threads, [&](int64_t begin, int64_t end) {
+    active->kernels->encode(x, begin, end, dims, table, levels, n_levels, out);
+  });
+}
+
+void visavis_training_encode_backward(const float* x, int64_t n, int dims, const float* table, const GridLevel* levels, int n_levels,
+                                      const float* grad_out, float* grad_table, float* grad_x, int threads) {
+  if (grad_table) {  // levels do not share rows, so threads do not meet
+    parallel_tasks(n_levels, threads, [&](int64_t l) {
+      active->kernels->encode_backward_table(x, n, dims, levels[l], grad_out + 2 * l, 2 * n_levels, grad_table);
+    });
+  }
+  if (grad_x) {
+    parallel_blocks(n, kSamplesPerTask, threads, [&](int64_t begin, int64_t end) {
+      active->kernels->encode_backward_x(x, begin, end, dims, table, levels, n_levels, grad_out, grad_x);
+    });
+  }
+}
+
+void visavis_training_adam(float* table, float* grad, float* first, float* second, int64_t n_rows, const AdamStep* step, int threads) {
+  parallel_blocks(n_rows, kFloatsPerTask, threads, [&](int64_t begin, int64_t end) {
+    active->kernels->adam(table, grad, first, second, begin, end, *step);
+  });
+}
+
+void visavis_training_average(const float* values, float* average, int64_t n, float decay, int threads) {
+  parallel_blocks(n, kFloatsPerTask, threads,
+                  [&](int64_t begin, int64_t end) { active->kernels->average(values, average, begin, end, decay); });
+}
+
+}  // extern "C"
