@@ -21,6 +21,8 @@ from editing.phones import ESPEAK_TO_PHONES, SILENCE, VOICELESS_CLOSURES
 from renderer.errors import BackendUnavailable, BadInput
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from jaxtyping import Float32, Int16
 
 SPEECH_RATE_HZ = 16000
@@ -160,6 +162,11 @@ class SpeechSynthesizer:
     def languages(self) -> tuple[str, ...]:
         """Language codes that can be spoken, e.g. en-us, en-gb-x-rp."""
         return self._list_voices(None)
+
+    def check_voices(self, voices: Sequence[str]) -> None:
+        """BadInput if one of the voices does not exist."""
+        for voice in voices:
+            self._set_voice(voice)
 
     def _list_voices(self, wanted: _Voice | None) -> tuple[str, ...]:
         voices = self._library.espeak_ListVoices(ctypes.byref(wanted) if wanted else None)
