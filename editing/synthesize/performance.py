@@ -77,7 +77,7 @@ _DIPHTHONGS = {
 }
 _FIRST_PART = 0.55  # share of a diphthong's time in its first vowel
 
-_FULL = (1.0,) * _N
+_FULL = (1.35, *(1.0,) * (_N - 1))  # vowels own the jaw
 _DOMINANCE: dict[str, tuple[float, ...]] = {
     "L": (0.60, 0.25, 0.15, 0.30, 0.40, 2.0, 1.0),
     "TH": (0.80, 0.30, 0.30, 0.40, 0.60, 1.0, 2.5),
@@ -94,16 +94,16 @@ _DOMINANCE: dict[str, tuple[float, ...]] = {
     "NG": (0.45, 0.15, 0.10, 0.20, 0.20, 0.6, 1.0),
     "HH": (0.15, 0.08, 0.08, 0.10, 0.10, 0.3, 0.3),
     "R": (0.70, 0.60, 0.70, 0.40, 0.40, 0.8, 1.0),
-    "W": (1.30, 1.00, 1.60, 1.00, 1.00, 1.0, 1.0),
+    "W": (1.30, 1.00, 2.20, 1.00, 1.00, 1.0, 1.0),
     "M": (0.90, 0.15, 0.15, 0.60, 0.60, 0.6, 1.0),
     "F": (0.90, 0.30, 0.30, 0.60, 0.60, 0.6, 1.0),
-    "UW": (1.00, 1.00, 1.40, 1.00, 1.00, 1.0, 1.0),
+    "UW": (1.00, 1.00, 2.00, 1.00, 1.00, 1.0, 1.0),
 }
 _PAUSE_DOMINANCE = (0.6,) * _N
 
 # How far a segment reaches into the past (anticipation) and the future (carry-over), in seconds: lips round early.
-_REACH_BEFORE_S = np.array([0.055, 0.075, 0.105, 0.060, 0.055, 0.040, 0.035])
-_REACH_AFTER_S = np.array([0.055, 0.065, 0.075, 0.055, 0.050, 0.035, 0.030])
+_REACH_BEFORE_S = np.array([0.045, 0.065, 0.095, 0.050, 0.045, 0.040, 0.035])
+_REACH_AFTER_S = np.array([0.045, 0.055, 0.065, 0.045, 0.042, 0.035, 0.030])
 _FALL_OFF_POWER = 1.6
 _CORE_SHARE = 0.25  # each side of the centre: the inner half of a segment has full dominance
 
@@ -112,8 +112,8 @@ _FULL_VOWEL_S = 0.110
 _UNDERSHOOT_POWER = 0.45
 _UNDERSHOOT_RANGE = (0.60, 1.10)
 
-_CLOSURE_RAMP_S = 0.065
-_CONTACT_RAMP_S = 0.060
+_CLOSURE_RAMP_S = 0.055
+_CONTACT_RAMP_S = 0.055
 _HOLD_S = 1.1 / FPS  # longer than a picture, so that at least one picture shows it
 MIN_PAUSE_S = 0.150
 _PAUSE_CLOSE_S = (-0.030, 0.090)  # lips close from ... to, relative to the pause's start
@@ -256,7 +256,7 @@ def _pulse(
 def _closure_window(interval: PhoneInterval, after_silence: bool) -> tuple[float, float]:
     """When the lips of m, b, p are closed. A p after silence is listed from its burst, so it closes before."""
     if interval.phone not in VOICELESS_CLOSURES:
-        return interval.start_s + 0.005, interval.end_s - 0.010
+        return interval.start_s + 0.005, interval.end_s - 0.015
     burst_s = interval.start_s if after_silence else interval.start_s + CLOSURE_S
     return burst_s - 1.4 * CLOSURE_S, burst_s
 

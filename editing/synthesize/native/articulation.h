@@ -116,7 +116,7 @@ static inline Rig make_rig(const Parameters& p) {
   g.jaw_sin = sinf(jaw_angle);
   const float lip_jaw = g.lip_jaw;
 
-  g.half_width = kMouthHalfWidth * (1.f + 0.22f * p.wide + 0.34f * smile + 0.02f * frown - 0.40f * pucker -
+  g.half_width = kMouthHalfWidth * (1.f + 0.22f * p.wide + 0.34f * smile * (1.f - 0.4f * pucker) + 0.02f * frown - 0.42f * pucker -
                                     0.07f * lip_jaw * (1.f - pucker));
   g.corner_y = kMouthY + 0.094f * smile * (1.f - 0.75f * pucker) - 0.080f * frown - 0.085f * lip_jaw + 0.01f * p.wide;
   const float rest_y = kMouthY - 0.012f * smile + 0.012f * frown;

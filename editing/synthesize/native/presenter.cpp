@@ -14,7 +14,8 @@ constexpr Point kCamera = {0.f, -0.22f, 7.2f};
 constexpr float kHalfHeight = 0.2315f;       // tangent of half the vertical field of view
 constexpr float kCentreShift = 0.018f;       // the principal point lies this much of the half height below the middle
 constexpr float kNear = 5.2f, kFarAway = 9.4f;
-constexpr int kMaxSteps = 110;
+constexpr int kMaxSteps = 110, kMaxConeSteps = 40;
+constexpr float kMinConeStep = 0.008f;
 constexpr float kHitDistance = 0.0016f, kGrazingDistance = 0.004f;
 constexpr int kTile = 4;                     // a packet is a square of 4 x 4 samples
 
@@ -43,11 +44,29 @@ static LockList locks_in_cone(const Rig& g, Point ray, float radius_per_unit) {
   return list;
 }
 
-// Sphere tracing; returns the lanes that hit and moves t onto the surface.
+// How much of a distance may be stepped: the pushed-out lips bend space most.
+static float step_share(const Rig& g) { return 0.86f - 0.34f * g.p.pucker; }
+
+// Sixteen cones, one a tile: how far each can go before anything may be inside it. Tiles that reach kFarAway are empty.
+static Lanes march_cones(const Rig& g, Vec ray, const LockList& locks, float radius_per_unit) {
+  const float step = step_share(g);
+  Lanes t = splat(kNear);
+  Mask live = Mask{} - 1;
+  for (int i = 0; i < kMaxConeSteps; i++) {
+    const Lanes advance = nearest(scene_at(g, splat(kCamera) + ray * t, locks)) * step - t * radius_per_unit;
+    live &= (advance > kMinConeStep);
+    t = live ? t + advance : t;
+    live &= (t < kFarAway);
+    if (!any(live)) break;
+  }
+  return t;
+}
+
+// Sphere tracing from t; returns the lanes that hit and moves t onto the surface.
 static Mask march(const Rig& g, Vec ray, const LockList& locks, Lanes& t) {
   const Vec eye = splat(kCamera);
   Mask live = Mask{} - 1, hit = {};
-  const float step = 0.86f - 0.34f * g.p.pucker;  // the pushed-out lips bend space most
+  const float step = step_share(g);
   for (int i = 0; i < kMaxSteps; i++) {
     const Lanes d = nearest(scene_at(g, eye + ray * t, locks));
     const Mask now = live & (d < kHitDistance);
@@ -65,15 +84,23 @@ static Mask march(const Rig& g, Vec ray, const LockList& locks, Lanes& t) {
   return hit;
 }
 
+// A square of 4 x 4 rays.
 struct Tile {
-  Lanes px, py;  // picture coordinates of the samples
+  Lanes px, py;  // picture coordinates: the half height is the unit, y up
+  Vec rays() const { return normalize(Vec{px * kHalfHeight, py * kHalfHeight, splat(-1.f)}); }
+  Point middle() const {
+    const float x = 0.5f * (px[0] + px[kLanes - 1]), y = 0.5f * (py[0] + py[kLanes - 1]);
+    return normalize(Point{x * kHalfHeight, y * kHalfHeight, -1.f});
+  }
 };
-static Tile tile_at(int x, int y, int width, int height) {
+// The tile whose first sample is x, y; its rays stand in the middle of squares of `stride` samples.
+static Tile tile_at(int x, int y, int width, int height, int stride) {
   Lanes lane;
   for (int i = 0; i < kLanes; i++) lane[i] = (float)i;
   const Lanes row = round_down(lane * (1.f / kTile)), column = lane - row * (float)kTile;
-  return {(column + (float)x + 0.5f) * (2.f / height) - (float)width / height,
-          1.f - (row + (float)y + 0.5f) * (2.f / height) + kCentreShift};
+  const float half = 0.5f * (float)stride;
+  return {(column * (float)stride + (float)x + half) * (2.f / height) - (float)width / height,
+          1.f - (row * (float)stride + (float)y + half) * (2.f / height) + kCentreShift};
 }
 
 static void write_pixel(const float* sum, float scale, uint8_t* rgb) {
@@ -101,16 +128,15 @@ void visavis_presenter_render(const float* parameters, int width, int height, in
   const int fine_width = width * supersample, fine_height = height * supersample;
   std::vector<float> sums((size_t)width * height * 3, 0.f);
   std::vector<uint8_t> votes((size_t)width * height * kLabels, 0);
-  for (int ty = 0; ty < fine_height; ty += kTile) {
-    for (int tx = 0; tx < fine_width; tx += kTile) {
-      const Tile tile = tile_at(tx, ty, fine_width, fine_height);
-      const Vec ray = normalize(Vec{tile.px * kHalfHeight, tile.py * kHalfHeight, splat(-1.f)});
-      const Point middle = normalize(Point{ray.x[0] + ray.x[15], ray.y[0] + ray.y[15], ray.z[0] + ray.z[15]});
-      const float spread = kHalfHeight * 2.f / fine_height * kTile;
-      const LockList locks = locks_in_cone(g, middle, spread);
-      Vec colour = background_at(tile.px, tile.py);
-      Mask label = label_lanes(kBackground);
-      Lanes t = splat(kNear);
+  const float spacing = kHalfHeight * 2.f / fine_height;  // between samples, at distance 1
+  const auto add_tile = [&](int tx, int ty, float start) {
+    const Tile tile = tile_at(tx, ty, fine_width, fine_height, 1);
+    const Vec ray = tile.rays();
+    Vec colour = background_at(tile.px, tile.py);
+    Mask label = label_lanes(kBackground);
+    if (start < kFarAway) {
+      const LockList locks = locks_in_cone(g, tile.middle(), spacing * kTile);
+      Lanes t = splat(start);
       const Mask hit = march(g, ray, locks, t);
       if (any(hit)) {
         Mask shaded_label;
@@ -118,15 +144,27 @@ void visavis_presenter_render(const float* parameters, int width, int height, in
         colour = select(hit, shaded, colour);
         label = hit ? shaded_label : label;
       }
-      const Lanes red = tone(colour.x), green = tone(colour.y), blue = tone(colour.z);
+    }
+    const Lanes red = tone(colour.x), green = tone(colour.y), blue = tone(colour.z);
+    for (int k = 0; k < kLanes; k++) {
+      const int x = (tx + k % kTile) / supersample, y = (ty + k / kTile) / supersample;
+      if (x >= width || y >= height) continue;
+      const size_t pixel = (size_t)y * width + x;
+      sums[pixel * 3] += red[k];
+      sums[pixel * 3 + 1] += green[k];
+      sums[pixel * 3 + 2] += blue[k];
+      votes[pixel * kLabels + label[k]]++;
+    }
+  };
+  constexpr int kBlock = kTile * kTile;  // a block is 4 x 4 tiles: one packet of cones
+  for (int by = 0; by < fine_height; by += kBlock) {
+    for (int bx = 0; bx < fine_width; bx += kBlock) {
+      const Tile cones = tile_at(bx, by, fine_width, fine_height, kTile);
+      const LockList locks = locks_in_cone(g, cones.middle(), spacing * kBlock);
+      const Lanes start = march_cones(g, cones.rays(), locks, spacing * kTile * 0.75f);
       for (int k = 0; k < kLanes; k++) {
-        const int x = (tx + k % kTile) / supersample, y = (ty + k / kTile) / supersample;
-        if (x >= width || y >= height) continue;
-        const size_t pixel = (size_t)y * width + x;
-        sums[pixel * 3] += red[k];
-        sums[pixel * 3 + 1] += green[k];
-        sums[pixel * 3 + 2] += blue[k];
-        votes[pixel * kLabels + label[k]]++;
+        const int tx = bx + k % kTile * kTile, ty = by + k / kTile * kTile;
+        if (tx < fine_width && ty < fine_height) add_tile(tx, ty, start[k]);
       }
     }
   }
@@ -142,7 +180,7 @@ void visavis_presenter_render(const float* parameters, int width, int height, in
 void visavis_presenter_background(int width, int height, uint8_t* rgb) {
   for (int ty = 0; ty < height; ty += kTile) {
     for (int tx = 0; tx < width; tx += kTile) {
-      const Tile tile = tile_at(tx, ty, width, height);
+      const Tile tile = tile_at(tx, ty, width, height, 1);
       const Vec colour = background_at(tile.px, tile.py);
       const Lanes red = tone(colour.x), green = tone(colour.y), blue = tone(colour.z);
       for (int k = 0; k < kLanes; k++) {
