@@ -7,6 +7,7 @@ import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from renderer.command_line import OneLineParser
 from renderer.errors import BadInput, EncoderMismatch
 
 if TYPE_CHECKING:
@@ -22,20 +23,25 @@ if TYPE_CHECKING:
 DESCRIPTION = "Render a video of an avatar that speaks a sound file."
 
 
-def add_arguments(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("--avatar", default="bundled", help="avatar file, or name of one that ships with the program (default bundled)")
-    parser.add_argument("--audio", type=Path, required=True, help="sound file (WAV, or anything FFmpeg reads)")
-    parser.add_argument("--out", type=Path, required=True, help="video to write (*.mp4)")
-    parser.add_argument("--size", type=int, default=256, help="height of the picture in pixels (default 256)")
-    parser.add_argument("--encoder", help="audio encoder (default: the one the avatar was trained with)")
-    parser.add_argument("--backend", default="auto", help="auto, cpu or torch (default auto)")
-    parser.add_argument("--threads", type=int, default=1, help="render threads (default 1)")
-    parser.add_argument("--smoothing", type=float, default=0.0, help="lip smoothing beta, 0 to 0.7 (default 0)")
-    parser.add_argument("--seed", type=int, default=0, help="where in the clip the idle motion begins (default 0)")
-    parser.add_argument("--background", type=Path, help="picture to show behind the person (default: the avatar's own)")
+def parser() -> argparse.ArgumentParser:
+    """The command's options."""
+    p = OneLineParser(prog="python -m renderer render", description=DESCRIPTION)
+    p.add_argument("--avatar", default="bundled", help="avatar file, or name of one that ships with the program (default bundled)")
+    p.add_argument("--audio", type=Path, required=True, help="sound file (WAV, or anything FFmpeg reads)")
+    p.add_argument("--out", type=Path, required=True, help="video to write (*.mp4)")
+    p.add_argument("--size", type=int, default=256, help="height of the picture in pixels (default 256)")
+    p.add_argument("--encoder", help="audio encoder (default: the one the avatar was trained with)")
+    p.add_argument("--backend", default="auto", help="auto, cpu or torch (default auto)")
+    p.add_argument("--threads", type=int, default=1, help="render threads (default 1)")
+    p.add_argument("--smoothing", type=float, default=0.0, help="lip smoothing beta, 0 to 0.7 (default 0)")
+    p.add_argument("--seed", type=int, default=0, help="where in the clip the idle motion begins (default 0)")
+    p.add_argument("--background", type=Path, help="picture to show behind the person (default: the avatar's own)")
+    return p
 
 
-def run(arguments: argparse.Namespace) -> int:
+def main(argv: list[str]) -> int:
+    """Run the command."""
+    arguments = parser().parse_args(argv)
     from renderer.audio.export import load_encoder
     from renderer.audio.sound_file import read_sound_file
     from renderer.backends.base import RenderOptions, open_backend

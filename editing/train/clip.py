@@ -57,14 +57,15 @@ class TrainingClip:
 
     def __init__(self, dataset: Dataset, encoder: AudioEncoder, config: FieldConfig) -> None:
         self.dataset = dataset
-        self.width, self.height = dataset.camera.width, dataset.camera.height
-        self.n_frames = dataset.n_frames
-        self._label_ids = dataset.labels_by_name
+        self.width, self.height = dataset.meta.camera.width, dataset.meta.camera.height
+        self.n_frames = dataset.meta.n_frames
+        self.identity = f"{dataset.meta.generator} seed {dataset.meta.seed} {self.n_frames} frames {self.width}x{self.height}"
+        self._label_ids = dataset.meta.labels
         self._band = max(1, round(BAND_PX * self.height / 256))
-        self.windows = clip_windows(dataset.audio, encoder, config.audio_window, self.n_frames)
-        poses = dataset.camera_from_head
+        self.windows = clip_windows(dataset.audio(), encoder, config.audio_window, self.n_frames)
+        poses = dataset.track.camera_from_head
         self.poses = poses
-        self.eye_ratio = dataset.eye_ratio.astype(np.float32)
+        self.eye_ratio = dataset.track.eye_ratio.astype(np.float32)
         self.harmonics = np.stack([spherical_harmonics(view_direction(p, config.head_centre)) for p in poses])
         self.pose_codes = np.stack([pose_code(p, config) for p in poses])
         self._regions: dict[int, Regions] = {}

@@ -9,6 +9,7 @@ import math
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from renderer.command_line import OneLineParser
 from renderer.errors import BadInput
 
 if TYPE_CHECKING:
@@ -21,22 +22,27 @@ if TYPE_CHECKING:
 DESCRIPTION = "Train an avatar from a dataset (made by `synthesize` or `capture`)."
 
 
-def add_arguments(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("dataset", type=Path, help="dataset folder")
-    parser.add_argument("--out", type=Path, required=True, help="avatar file to write (*.avatar)")
-    parser.add_argument("--name", help="name of the avatar (default: the file's stem)")
-    parser.add_argument("--encoder", default="bundled", help="audio encoder: bundled, a hub name, a folder or an .onnx file")
-    parser.add_argument("--look-ahead-ms", type=float, default=160.0, help="whole audio look-ahead in ms (default 160)")
-    parser.add_argument("--finest-resolution", type=int, default=512, help="finest level of the grids (default 512; paper 2048)")
-    parser.add_argument("--head-steps", type=int, help="steps of the head stage (default 6000)")
-    parser.add_argument("--lips-steps", type=int, help="steps of the lip fine-tuning (default 1500)")
-    parser.add_argument("--torso-steps", type=int, help="steps of the torso stage (default 2000)")
-    parser.add_argument("--seed", type=int, default=0, help="random seed (default 0)")
-    parser.add_argument("--threads", type=int, default=2, help="CPU threads (default 2)")
-    parser.add_argument("--restart", action="store_true", help="ignore a checkpoint of an earlier run")
+def parser() -> argparse.ArgumentParser:
+    """The command's options."""
+    p = OneLineParser(prog="python -m editing train", description=DESCRIPTION)
+    p.add_argument("dataset", type=Path, help="dataset folder")
+    p.add_argument("--out", type=Path, required=True, help="avatar file to write (*.avatar)")
+    p.add_argument("--name", help="name of the avatar (default: the file's stem)")
+    p.add_argument("--encoder", default="bundled", help="audio encoder: bundled, a hub name, a folder or an .onnx file")
+    p.add_argument("--look-ahead-ms", type=float, default=160.0, help="whole audio look-ahead in ms (default 160)")
+    p.add_argument("--finest-resolution", type=int, default=512, help="finest level of the grids (default 512; paper 2048)")
+    p.add_argument("--head-steps", type=int, help="steps of the head stage (default 6000)")
+    p.add_argument("--lips-steps", type=int, help="steps of the lip fine-tuning (default 1500)")
+    p.add_argument("--torso-steps", type=int, help="steps of the torso stage (default 2000)")
+    p.add_argument("--seed", type=int, default=0, help="random seed (default 0)")
+    p.add_argument("--threads", type=int, default=2, help="CPU threads (default 2)")
+    p.add_argument("--restart", action="store_true", help="ignore a checkpoint of an earlier run")
+    return p
 
 
-def run(arguments: argparse.Namespace) -> int:
+def main(argv: list[str]) -> int:
+    """Run the command."""
+    arguments = parser().parse_args(argv)
     if arguments.out.suffix != ".avatar":
         raise BadInput(f"--out {arguments.out}: the name must end in .avatar")
     if not arguments.out.parent.is_dir():
@@ -44,11 +50,12 @@ def run(arguments: argparse.Namespace) -> int:
     if not 1 <= arguments.threads <= 256:
         raise BadInput(f"--threads {arguments.threads}: 1 to 256 are possible")
 
+    from renderer.audio.export import load_encoder
+
     from editing.dataset import Dataset
     from editing.train.clip import TrainingClip
     from editing.train.config import TrainConfig
     from editing.train.trainer import Trainer
-    from renderer.audio.export import load_encoder
     from renderer.avatar_file import save_avatar
 
     dataset = Dataset.open(arguments.dataset)
@@ -56,7 +63,7 @@ def run(arguments: argparse.Namespace) -> int:
     steps = {n: getattr(arguments, n) for n in ("head_steps", "lips_steps", "torso_steps") if getattr(arguments, n) is not None}
     config: TrainConfig = dataclasses.replace(TrainConfig(seed=arguments.seed, threads=arguments.threads), **steps)
     field_config = field_config_for(dataset, encoder.spec, arguments.look_ahead_ms, arguments.finest_resolution)
-    print(f"reading {dataset.n_frames} frames and their sound", flush=True)
+    print(f"reading {dataset.meta.n_frames} frames and their sound", flush=True)
     clip = TrainingClip(dataset, encoder, field_config)
     checkpoint = arguments.out.with_suffix(".checkpoint")
     trainer = Trainer(clip, field_config, config, checkpoint)
@@ -81,13 +88,13 @@ def field_config_for(dataset: Dataset, encoder: EncoderSpec, look_ahead_ms: floa
     """The field's shape for a dataset: its head box and regions, the encoder's features, the mean pose."""
     from renderer.field.config import AudioWindowConfig, FieldConfig, GridConfig, RegionConfig, TorsoConfig
 
-    translation = dataset.camera_from_head[:, :3, 3].mean(0)
+    translation = dataset.track.camera_from_head[:, :3, 3].mean(0)
     return FieldConfig(
         feature_dim=encoder.feature_dim,
-        head_centre=dataset.head_centre,
-        head_half_extent=dataset.head_half_extent,
-        audio_region=RegionConfig(*dataset.audio_region),
-        eye_region=RegionConfig(*dataset.eye_region),
+        head_centre=dataset.meta.head_box.centre,
+        head_half_extent=dataset.meta.head_box.half_extent,
+        audio_region=RegionConfig(dataset.meta.audio_region.centre, dataset.meta.audio_region.radii),
+        eye_region=RegionConfig(dataset.meta.eye_region.centre, dataset.meta.eye_region.radii),
         audio_window=AudioWindowConfig(look_ahead_ms=look_ahead_ms, encoder_look_ahead_ms=encoder.look_ahead_ms),
         spatial_grid=GridConfig(3, finest_resolution=finest_resolution),
         audio_grid=GridConfig(2, finest_resolution=finest_resolution),
@@ -95,7 +102,7 @@ def field_config_for(dataset: Dataset, encoder: EncoderSpec, look_ahead_ms: floa
             grid=GridConfig(2, finest_resolution=finest_resolution),
             reference_translation=(float(translation[0]), float(translation[1]), float(translation[2])),
         ),
-        n_appearances=dataset.n_frames,
+        n_appearances=dataset.meta.n_frames,
     )
 
 

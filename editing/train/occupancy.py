@@ -21,7 +21,9 @@ if TYPE_CHECKING:
     from editing.train.clip import TrainingClip
     from renderer.field.config import FieldConfig
 
-HULL_FRAMES = 48
+HULL_FRAMES = 40
+HULL_COARSENING = 2
+"""The hull is found on a grid this much coarser: masks are grown by more than its cells project to."""
 HULL_SHARE = 0.98
 """Share of the frames whose (grown) head mask a cell must fall into."""
 SEEN_WEIGHT = 0.01
@@ -55,11 +57,11 @@ class MaximumOccupancy:
 
 def visual_hull(clip: TrainingClip, config: FieldConfig) -> Bool[np.ndarray, "z y x"]:
     """Cells whose projection falls into the grown head mask in nearly every frame looked at."""
-    resolution = config.occupancy_resolution
+    resolution = config.occupancy_resolution // HULL_COARSENING
     centres = (np.arange(resolution) + 0.5) / resolution * 2.0 - 1.0
     z, y, x = np.meshgrid(centres, centres, centres, indexing="ij")
     points = (np.stack([x, y, z], -1).reshape(-1, 3) * config.head_half_extent + np.asarray(config.head_centre)).astype(np.float32)
-    camera = clip.dataset.camera
+    camera = clip.dataset.meta.camera
     frames = np.unique(np.linspace(0, clip.n_frames - 1, HULL_FRAMES).astype(int))
     votes = np.zeros(len(points), np.int16)
     margin = max(2, round(4 * clip.height / 256))
@@ -73,4 +75,7 @@ def visual_hull(clip: TrainingClip, config: FieldConfig) -> Bool[np.ndarray, "z 
         inside = np.ones(len(points), bool)
         inside[visible] = mask[v[visible], u[visible]]
         votes += inside
-    return (votes >= HULL_SHARE * len(frames)).reshape((resolution,) * 3)
+    hull = (votes >= HULL_SHARE * len(frames)).reshape((resolution,) * 3)
+    for axis in range(3):
+        hull = hull.repeat(HULL_COARSENING, axis)
+    return hull

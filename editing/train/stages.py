@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
@@ -19,7 +20,6 @@ if TYPE_CHECKING:
     from editing.train.clip import TrainingClip
     from editing.train.config import TrainConfig
     from editing.train.occupancy import MaximumOccupancy
-    from renderer.field.config import FieldConfig
     from renderer.field.torch_field import TorchField
 
 OCCUPANCY_HULL_EVERY = 16
@@ -43,8 +43,9 @@ class HeadStage:
         self, field: TorchField, clip: TrainingClip, occupancy: MaximumOccupancy, config: TrainConfig, rng: np.random.Generator
     ) -> None:
         self.field, self.clip, self.occupancy, self.config, self.rng = field, clip, occupancy, config, rng
-        camera = clip.dataset.camera
+        camera = clip.dataset.meta.camera
         self._intrinsics = (camera.fx, camera.fy, camera.cx, camera.cy)
+        self._march_config = dataclasses.replace(field.config, max_samples=config.training_samples_per_ray)
         self._samples_per_ray = 40.0
 
     def step(self, index: int, lips: bool = False) -> StepReport:
@@ -58,17 +59,16 @@ class HeadStage:
             rays_o,
             rays_d,
             self.occupancy.hull if whole_hull else self.occupancy.grid,
-            field.config,
+            self._march_config,
             torch.from_numpy(self.rng.random(len(rays_o), dtype=np.float32) - 0.5),
-            max_samples=config.training_samples_per_ray,
         )
         out = self._evaluate(batch, samples)
-        colours, opacity, weights = native_ops.composite(
-            out.sigmas, out.rgbs, samples, field.config.step_size, distortion_weight=config.distortion_weight / len(rays_o)
-        )
+        step_size = field.config.step_size
+        colours, opacity, weights = native_ops.composite(out.sigmas, out.rgbs, samples, step_size)
         predicted = colours + (1.0 - opacity)[:, None] * batch.behind
         error = colour_loss(predicted, batch.target)
         loss = error + config.entropy_weight * entropy_loss(opacity)
+        loss = loss + config.distortion_weight * native_ops.distortion(weights, samples, step_size).mean()
         outside = batch.outside_face[samples.ray_indices.long()]
         loss = loss + config.dynamic_weight * dynamic_loss(out.ambient, weights.detach(), outside, len(rays_o))
         appearance = field["head.appearance"][torch.from_numpy(batch.frames)]
@@ -167,5 +167,3 @@ def torso_cells(bounds: np.ndarray, resolution: int) -> np.ndarray:
     cells[y * resolution // height, x * resolution // width] = True
     return cells
 
-
-__all__ = ["HeadStage", "StepReport", "TorsoStage", "torso_bounds", "torso_cells"]

@@ -46,7 +46,7 @@ class Trainer:
         torch.set_num_threads(config.threads)
         native_ops.set_threads(config.threads)
         self.clip, self.config, self.checkpoint = clip, config, checkpoint
-        self.field = TorchField(field_config, encode=native_ops.encode, network_dtype=torch.bfloat16)
+        self.field = TorchField(field_config, encode=native_ops.encode)
         self.field.initialise(torch.Generator().manual_seed(config.seed))
         self.average = {name: self.field[name].detach().clone() for name in parameter_shapes(field_config)}
         self.rng = np.random.default_rng(config.seed)
@@ -179,7 +179,7 @@ class Trainer:
 
         config = dataclasses.asdict(self.config)
         config.pop("threads")
-        return json.dumps([self.clip.dataset.identity, self.field.config.to_json(), config], sort_keys=True)
+        return json.dumps([self.clip.identity, self.field.config.to_json(), config], sort_keys=True)
 
     # --- result ------------------------------------------------------------------------------------------------------------
 
@@ -195,11 +195,11 @@ class Trainer:
             occupancy=self.occupancy.grid.numpy().copy(),
             torso_mask=torso_cells(torso_bounds(self.clip), TORSO_MASK_RESOLUTION),
             background=np.asarray(dataset.background).copy(),
-            camera=dataset.camera,
-            fps=dataset.fps,
-            pose_track=np.asarray(dataset.camera_from_head, np.float32),
-            eye_track=np.asarray(dataset.eye_ratio, np.float32),
+            camera=dataset.meta.camera,
+            fps=dataset.meta.fps,
+            pose_track=np.asarray(dataset.track.camera_from_head, np.float32),
+            eye_track=np.asarray(dataset.track.eye_ratio, np.float32),
             encoder=EncoderIdentity(encoder.spec.id, encoder.spec.feature_dim, encoder.spec.sha256, encoder.spec.look_ahead_ms),
-            subject=dataset.subject,
+            subject=dict(dataset.meta.subject),
             lineage=Lineage(program_version=__version__, seed=config.seed, schedule=json.dumps(schedule, sort_keys=True)),
         )
