@@ -1,0 +1,234 @@
+"""A stand-in for the product's server that does as a test tells it.
+
+It serves web_client/ as it is, speaks the page's protocol, and answers an offer with a real WebRTC peer: a generated moving picture
+at 25 frames a second and a tone. It runs in a thread with an event loop of its own; its methods may be called from any thread.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import fractions
+import math
+import threading
+import time
+from collections.abc import Callable, Coroutine
+from pathlib import Path
+from typing import Any, Literal, TypeVar
+
+import numpy as np
+import uvicorn
+from aiortc import MediaStreamTrack, RTCPeerConnection, RTCSessionDescription
+from av import AudioFrame, VideoFrame
+from fastapi import FastAPI, HTTPException, WebSocket, WebSocketDisconnect
+from fastapi.staticfiles import StaticFiles
+from jaxtyping import UInt8
+
+PAGE_DIR = Path(__file__).parents[2] / "web_client"
+FPS = 25
+PICTURE_PX = 128
+SAMPLE_RATE_HZ = 48_000
+SAMPLES_PER_FRAME = 960
+TONE_HZ = 440.0
+TONE_PEAK = 6000
+PIPELINE_LATENCY_MS = 180.0
+CLOSE_GOING_AWAY = 1001
+PATIENCE_S = 10.0
+
+Mode = Literal["serve", "busy", "unauthorised", "bad_sdp", "no_pictures"]
+Picture = Callable[[int], UInt8[np.ndarray, "height width 3"]]
+T = TypeVar("T")
+
+
+def moving_bar(index: int) -> UInt8[np.ndarray, "height width 3"]:
+    """A blue-grey field with a bright bar that moves by two pixels a frame."""
+    picture = np.full((PICTURE_PX, PICTURE_PX, 3), (112, 122, 134), np.uint8)
+    left = (2 * index) % (PICTURE_PX - 16)
+    picture[40:90, left : left + 16] = (240, 214, 190)
+    return picture
+
+
+class PictureTrack(MediaStreamTrack):
+    """`picture(k)` at k/25 s after the first was asked for."""
+
+    kind = "video"
+
+    def __init__(self, picture: Picture) -> None:
+        super().__init__()
+        self.picture = picture
+        self.index = 0
+        self.start_s: float | None = None
+
+    async def recv(self) -> VideoFrame:
+        self.start_s = self.start_s or time.monotonic()
+        await asyncio.sleep(self.start_s + self.index / FPS - time.monotonic())
+        frame = VideoFrame.from_ndarray(self.picture(self.index), format="rgb24")
+        frame.pts, frame.time_base = self.index, fractions.Fraction(1, FPS)
+        self.index += 1
+        return frame
+
+
+class ToneTrack(MediaStreamTrack):
+    """A steady tone in packets of 20 ms."""
+
+    kind = "audio"
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.index = 0
+        self.start_s: float | None = None
+
+    async def recv(self) -> AudioFrame:
+        self.start_s = self.start_s or time.monotonic()
+        await asyncio.sleep(self.start_s + self.index * SAMPLES_PER_FRAME / SAMPLE_RATE_HZ - time.monotonic())
+        position = self.index * SAMPLES_PER_FRAME + np.arange(SAMPLES_PER_FRAME)
+        samples = (TONE_PEAK * np.sin(2 * math.pi * TONE_HZ * position / SAMPLE_RATE_HZ)).astype(np.int16)
+        frame = AudioFrame.from_ndarray(samples[None], format="s16", layout="mono")
+        frame.sample_rate, frame.pts, frame.time_base = SAMPLE_RATE_HZ, int(position[0]), fractions.Fraction(1, SAMPLE_RATE_HZ)
+        self.index += 1
+        return frame
+
+
+class ScriptedServer:
+    """Use as a context manager; `url` is the page's address."""
+
+    def __init__(self, picture: Picture = moving_bar) -> None:
+        self.picture = picture
+        self.reset()
+        self._sockets: set[WebSocket] = set()
+        self._loop: asyncio.AbstractEventLoop | None = None
+        config = uvicorn.Config(self._app(), host="127.0.0.1", port=0, log_level="error", ws="websockets-sansio", lifespan="off")
+        self._server = uvicorn.Server(config)
+        self._thread = threading.Thread(target=self._server.run, daemon=True)
+
+    def reset(self) -> None:
+        """Back to a server with one avatar, free seats and nothing heard yet."""
+        self.mode: Mode = "serve"
+        self.avatars = [{"name": "presenter", "title": "Presenter", "subject": "synthetic"}]
+        self.received: list[dict[str, Any]] = []
+        self.connections = 0
+
+    def __enter__(self) -> ScriptedServer:
+        self._thread.start()
+        while not self._server.started:
+            if not self._thread.is_alive():
+                raise RuntimeError("the scripted server did not start")
+            time.sleep(0.02)
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.drop()
+        self._server.should_exit = True
+        self._thread.join(PATIENCE_S)
+
+    @property
+    def url(self) -> str:
+        port = self._server.servers[0].sockets[0].getsockname()[1]
+        return f"http://127.0.0.1:{port}/"
+
+    def sent(self, kind: str) -> list[dict[str, Any]]:
+        """What the page has sent of one type, oldest first."""
+        return [message for message in list(self.received) if message["type"] == kind]
+
+    def wait_for_sent(self, message: dict[str, Any]) -> None:
+        """Returns once the newest message of that type is this one."""
+        deadline_s = time.monotonic() + PATIENCE_S
+        while self.sent(message["type"])[-1:] != [message]:
+            if time.monotonic() > deadline_s:
+                raise AssertionError(f"expected {message}, got {self.sent(message['type'])}")
+            time.sleep(0.02)
+
+    def drop(self, code: int = CLOSE_GOING_AWAY) -> None:
+        """Closes every socket; its peer connection ends with it."""
+
+        async def close_all() -> None:
+            for socket in list(self._sockets):
+                await socket.close(code)
+
+        self._run(close_all())
+
+    def tell(self, message: dict[str, Any]) -> None:
+        """Sends a message to every page."""
+
+        async def send_all() -> None:
+            for socket in list(self._sockets):
+                await socket.send_json(message)
+
+        self._run(send_all())
+
+    def _run(self, work: Coroutine[Any, Any, T]) -> T | None:
+        if self._loop is None:  # nobody has connected yet
+            work.close()
+            return None
+        return asyncio.run_coroutine_threadsafe(work, self._loop).result(PATIENCE_S)
+
+    def _app(self) -> FastAPI:
+        app = FastAPI()
+
+        @app.get("/api/avatars")
+        def avatars() -> dict[str, Any]:
+            if self.mode == "unauthorised":
+                raise HTTPException(401)
+            return {"avatars": self.avatars, "default_avatar": self.avatars[0]["name"]}
+
+        @app.websocket("/ws")
+        async def ws(socket: WebSocket) -> None:
+            self._loop = asyncio.get_running_loop()
+            self.connections += 1
+            if self.mode == "unauthorised":
+                return  # refused before it is accepted: the browser sees HTTP 403
+            await socket.accept()
+            self._sockets.add(socket)
+            peer = RTCPeerConnection()
+            stats = asyncio.create_task(self._send_stats(socket))
+            try:
+                await self._serve(socket, peer)
+            except (WebSocketDisconnect, RuntimeError):
+                pass  # the page has gone, or drop() closed the socket under a pending receive
+            finally:
+                self._sockets.discard(socket)
+                stats.cancel()
+                await peer.close()
+
+        app.mount("/", StaticFiles(directory=PAGE_DIR, html=True))
+        return app
+
+    async def _serve(self, socket: WebSocket, peer: RTCPeerConnection) -> None:
+        first = self.avatars[0]["name"]
+        state = {"type": "state", "avatar": first, "voice": True, "smoothing": 0.3, "size": PICTURE_PX, "loading": None}
+        hello = {"type": "hello", "version": "test", "avatars": self.avatars, "default_avatar": first, "size": PICTURE_PX, "fps": FPS}
+        await socket.send_json({**hello, "busy": self.mode == "busy"})
+        while True:
+            message = await socket.receive_json()
+            self.received.append(message)
+            if message["type"] == "offer" and self.mode == "bad_sdp":
+                await socket.send_json({"type": "error", "code": "bad_sdp", "message": "no codec in common"})
+            elif message["type"] == "offer":
+                state["avatar"] = message["avatar"] or first
+                await socket.send_json({"type": "answer", "sdp": await self._answer(peer, message["sdp"]), "session": "s1",
+                                        "latency_ms": PIPELINE_LATENCY_MS, "size": PICTURE_PX})  # fmt: skip
+                await socket.send_json(state)
+            elif message["type"] == "set":
+                state |= {key: message[key] for key in ("voice", "avatar") if key in message}
+                await socket.send_json(state)
+            elif message["type"] == "ping":
+                await socket.send_json({"type": "pong", "t": message["t"]})
+            elif message["type"] == "bye":
+                return
+
+    async def _answer(self, peer: RTCPeerConnection, sdp: str) -> str:
+        await peer.setRemoteDescription(RTCSessionDescription(sdp, "offer"))
+        for transceiver in peer.getTransceivers():
+            if transceiver.kind == "audio":
+                transceiver.sender.replaceTrack(ToneTrack())
+                transceiver.direction = "sendrecv"
+            elif self.mode != "no_pictures":
+                transceiver.sender.replaceTrack(PictureTrack(self.picture))
+                transceiver.direction = "sendonly"
+        await peer.setLocalDescription(await peer.createAnswer())
+        return str(peer.localDescription.sdp)
+
+    async def _send_stats(self, socket: WebSocket) -> None:
+        while True:
+            await asyncio.sleep(1)
+            figures = {"fps": float(FPS), "late_percent": 0.0, "latency_ms": PIPELINE_LATENCY_MS, "queue": 1, "render_ms": 9.0}
+            await socket.send_json({"type": "stats", **figures, "audio_level": 0.1})

@@ -1,0 +1,198 @@
+/**
+ * Every word the page says about its state: one status line a phase, and one notice a failure. Pure text.
+ *
+ * A notice says what happened and what to do about it, in that order. Codes are those of the server's errors, of
+ * microphone.js and of session.js.
+ */
+
+/**
+ * @typedef {object} Notice
+ * @property {string} title
+ * @property {string} text
+ * @property {{label: string, kind: "start"|"retry"|"play"}|null} action What the notice's button does.
+ */
+
+const TRY_AGAIN = { label: "Try again", kind: "start" };
+const TRY_NOW = { label: "Try now", kind: "retry" };
+
+/** @type {Record<string, Notice>} */
+const NOTICES = {
+  microphone_refused: {
+    title: "The microphone is not allowed",
+    text: "Open the sign to the left of this page's address, allow the microphone, and try again. If it is allowed there, your system's privacy settings may keep the browser from it.",
+    action: TRY_AGAIN,
+  },
+  microphone_missing: {
+    title: "No microphone found",
+    text: "Plug one in or switch it on, then try again.",
+    action: TRY_AGAIN,
+  },
+  microphone_in_use: {
+    title: "The microphone is in use",
+    text: "Another program holds it. Close that program, or choose another microphone below, then try again.",
+    action: TRY_AGAIN,
+  },
+  microphone_failed: {
+    title: "The microphone did not start",
+    text: "The browser could not open it. Choose another microphone below, or restart the browser, then try again.",
+    action: TRY_AGAIN,
+  },
+  microphone_lost: {
+    title: "The microphone went away",
+    text: "It was unplugged or taken by the system. Plug it in or choose another one below, then try again.",
+    action: TRY_AGAIN,
+  },
+  insecure_origin: {
+    title: "This address cannot use a microphone",
+    text: "Browsers allow one only over https, or on the server's own computer. Open the page with https:// in front, or as http://localhost there.",
+    action: null,
+  },
+  no_webrtc: {
+    title: "This browser cannot show live video",
+    text: "It lacks WebRTC, or has it switched off. A current Chrome, Edge, Firefox or Safari works.",
+    action: null,
+  },
+  autoplay_blocked: {
+    title: "The browser waits for you",
+    text: "It does not start the picture or its sound by itself.",
+    action: { label: "Play", kind: "play" },
+  },
+  busy: {
+    title: "All seats are taken",
+    text: "The server shows as many avatars as it can. Yours starts by itself as soon as a seat is free.",
+    action: TRY_NOW,
+  },
+  lost: {
+    title: "The connection was lost",
+    text: "Your microphone and settings are kept. The page connects again by itself.",
+    action: TRY_NOW,
+  },
+  stalled: {
+    title: "The picture stood still",
+    text: "The server sent no new pictures. The page connects again by itself.",
+    action: TRY_NOW,
+  },
+  stopped: {
+    title: "The server was stopped",
+    text: "As soon as it runs again, the page connects by itself.",
+    action: TRY_NOW,
+  },
+  unreachable: {
+    title: "The server does not answer",
+    text: "Is it still running? The page keeps trying by itself.",
+    action: TRY_NOW,
+  },
+  no_media_path: {
+    title: "Picture and sound do not get through",
+    text: "The server answers, but a firewall or VPN between it and you seems to block UDP. The page keeps trying.",
+    action: TRY_NOW,
+  },
+  internal: {
+    title: "Something went wrong on the server",
+    text: "Its log says more. The page tries again by itself.",
+    action: TRY_NOW,
+  },
+  unknown_avatar: {
+    title: "That avatar is not here any more",
+    text: "The page goes on with the server's own choice.",
+    action: TRY_NOW,
+  },
+  unauthorised: {
+    title: "The server wants its token",
+    text: "Open the complete address it printed when it started: it ends in ?token= and the token.",
+    action: TRY_AGAIN,
+  },
+  bad_sdp: {
+    title: "Browser and server found no common video",
+    text: "Another browser may work: a current Chrome, Edge, Firefox or Safari.",
+    action: TRY_AGAIN,
+  },
+  bad_message: {
+    title: "Page and server do not understand each other",
+    text: "They may be of different versions. Reload the page.",
+    action: TRY_AGAIN,
+  },
+  gave_up: {
+    title: "The server stayed away",
+    text: "The page has stopped trying and let go of the microphone.",
+    action: TRY_AGAIN,
+  },
+  gave_up_busy: {
+    title: "No seat came free",
+    text: "The page has stopped waiting and let go of the microphone.",
+    action: TRY_AGAIN,
+  },
+};
+
+/**
+ * @param {string} code
+ * @param {string} [detail] The server's own words: shown where the page has none of its own for the code.
+ * @returns {Notice}
+ */
+export function noticeFor(code, detail = "") {
+  return NOTICES[code] ?? { title: "Something went wrong", text: detail || `The server said "${code}".`, action: TRY_AGAIN };
+}
+
+/**
+ * @param {"idle"|"asking"|"connecting"|"live"|"waiting"|"failed"} phase
+ * @param {{code?: string|null, again?: boolean, picture?: boolean}} [situation] `again`: after a loss. `picture`: the first picture is on screen.
+ * @returns {string}
+ */
+export function statusFor(phase, { code = null, again = false, picture = false } = {}) {
+  switch (phase) {
+    case "asking":
+      return "Please allow the microphone.";
+    case "connecting":
+      return again ? "Connecting again…" : "Connecting…";
+    case "live":
+      if (!picture) return "Connected. The picture is coming…";
+      return again ? "Live again. Go on speaking." : "Live. Speak, and the avatar speaks.";
+    case "waiting":
+      return code === "busy" ? "Waiting for a free seat." : "Not connected. Trying again.";
+    case "failed":
+      return "Not connected.";
+    default:
+      return "Press Start and speak. The avatar says your words as you do.";
+  }
+}
+
+/**
+ * @param {string} title The avatar that the server is getting ready.
+ * @returns {string}
+ */
+export function loadingText(title) {
+  return `${title} is on the way…`;
+}
+
+export const SILENT_MICROPHONE = "No sound from the microphone. Is it muted?";
+
+/**
+ * @param {number} seconds Whole seconds until the next try.
+ * @returns {string}
+ */
+export function countdownText(seconds) {
+  return seconds > 0 ? `Next try in ${seconds} s` : "Trying now…";
+}
+
+/**
+ * @param {string} host The server's host and port.
+ * @returns {string}
+ */
+export function privacyText(host) {
+  return `Your voice goes only to the server of this page (${host}). It is not recorded.`;
+}
+
+const NOTHING = "–";
+
+/**
+ * @param {{fps: number|null, latencyMs: number|null, skewMs: number|null}} figures
+ * @returns {{fps: string, latency: string, skew: string}} As shown.
+ */
+export function figureTexts({ fps, latencyMs, skewMs }) {
+  const skew = skewMs === null ? null : Math.round(skewMs);
+  return {
+    fps: fps === null ? NOTHING : fps.toFixed(1),
+    latency: latencyMs === null ? NOTHING : `${Math.round(latencyMs)} ms`,
+    skew: skew === null ? NOTHING : `${skew > 0 ? "+" : skew < 0 ? "−" : ""}${Math.abs(skew)} ms`,
+  };
+}

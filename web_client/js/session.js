@@ -1,0 +1,309 @@
+/**
+ * One live session with the server, kept alive: WebRTC, signalling and reconnecting. No DOM.
+ *
+ * Phases: `idle` → `connecting` → `live`; from either to `waiting` (a next try is set) or `failed` (it gave up or may
+ * not try); `stop()` leads back to `idle` from anywhere. A lost connection is tried again with growing waits, a busy
+ * server at a steady pace, both until PATIENCE_MS have gone by. The microphone's track belongs to the caller and is
+ * kept throughout, as are the settings; each new connection gets them anew.
+ *
+ * Events, each a CustomEvent: `phase` ({phase, code, detail, retryInMs, again}), `hello`, `stats` and `state` (the
+ * server's messages), `stream` (a MediaStream with the picture, and the voice beside it), `complaint` (an error of
+ * the server that ends nothing).
+ */
+
+import { backoffMs } from "./backoff.js";
+import { SessionError, Signalling } from "./signalling.js";
+
+/** Without trickle ICE the offer waits for the candidates, but not for a slow network interface. */
+const GATHERING_TIMEOUT_MS = 1000;
+const ANSWER_TIMEOUT_MS = 15_000;
+const MEDIA_TIMEOUT_MS = 12_000;
+/** WebRTC's own "disconnected" often heals by itself; after this long it counts as lost. */
+const DISCONNECTED_GRACE_MS = 2500;
+const PING_INTERVAL_MS = 2000;
+/** The server sends its figures once a second: after this long without a word it is gone. */
+const SILENCE_LIMIT_MS = 8000;
+/** A connection without a new picture for this long has failed, whatever its state says. */
+const PICTURE_LIMIT_MS = 6000;
+const BUSY_RETRY_MS = 5000;
+/** A connection that held this long is good: the next loss starts again with the shortest wait. */
+const STABLE_AFTER_MS = 10_000;
+/** After this long of trying in vain the page stops and lets go of the microphone. */
+const PATIENCE_MS = 10 * 60_000;
+
+/** Errors after which another try would end the same way. */
+const FINAL_CODES = new Set(["unauthorised", "bad_message", "bad_sdp"]);
+
+/** @returns {boolean} Whether this browser has what the session needs. */
+export function isWebRtcSupported() {
+  return typeof RTCPeerConnection === "function" && typeof WebSocket === "function";
+}
+
+/** @see the module's description. */
+export class Session extends EventTarget {
+  phase = "idle";
+  /** @type {RTCPeerConnection|null} */
+  peer = null;
+  /** Round trip of the last ping, null before the first. @type {number|null} */
+  pongMs = null;
+  /** The last error, null after a good connection. @type {SessionError|null} */
+  error = null;
+
+  #where;
+  #track = null;
+  #wishes = { avatar: null, voice: true };
+  #signalling = null;
+  #control = null;
+  #timers = new Set();
+  #retryTimer = null;
+  #failures = 0;
+  #troubleSinceMs = null;
+  #run = 0;
+  #lastWordMs = 0;
+  #framesReceived = null;
+  #lastFrameMs = 0;
+
+  /** @param {import("./signalling.js").Endpoints} where */
+  constructor(where) {
+    super();
+    this.#where = where;
+  }
+
+  /**
+   * @param {MediaStreamTrack} track The microphone.
+   * @param {{avatar: string|null, voice: boolean}} wishes
+   */
+  start(track, wishes) {
+    this.#track = track;
+    this.#wishes = { ...wishes };
+    this.#failures = 0;
+    this.#troubleSinceMs = null;
+    this.error = null;
+    this.#connect();
+  }
+
+  /** Ends the session and says so to the server. */
+  stop() {
+    this.#disconnect({ bye: true });
+    this.#enter("idle");
+  }
+
+  /** Tries at once where the session waits for its next try. */
+  retryNow() {
+    if (this.phase === "waiting") this.#connect();
+  }
+
+  /**
+   * Sends another microphone on the connection that stands.
+   * @param {MediaStreamTrack} track
+   */
+  async replaceTrack(track) {
+    this.#track = track;
+    const sender = this.peer?.getSenders().find((candidate) => candidate.track?.kind === "audio");
+    await sender?.replaceTrack(track);
+  }
+
+  /**
+   * Changes settings, now where connected and on every connection that follows.
+   * @param {{avatar?: string, voice?: boolean}} wishes
+   */
+  set(wishes) {
+    Object.assign(this.#wishes, wishes);
+    if (this.phase === "live") this.#signalling.send({ type: "set", ...wishes });
+  }
+
+  /**
+   * Reports how far the pictures have come, so that a connection that stands still is noticed.
+   * @param {number|null} framesReceived
+   */
+  noteFrames(framesReceived) {
+    if (framesReceived === this.#framesReceived) return;
+    this.#framesReceived = framesReceived;
+    this.#lastFrameMs = performance.now();
+  }
+
+  #enter(phase, more = {}) {
+    this.phase = phase;
+    const detail = { phase, code: this.error?.code ?? null, detail: this.error?.detail ?? "", again: this.#failures > 0, ...more };
+    this.dispatchEvent(new CustomEvent("phase", { detail }));
+  }
+
+  #tell(type, detail) {
+    this.dispatchEvent(new CustomEvent(type, { detail }));
+  }
+
+  async #connect() {
+    this.#disconnect();
+    const run = this.#run;
+    this.#enter("connecting");
+    try {
+      await this.#negotiate(() => run === this.#run);
+    } catch (error) {
+      if (run !== this.#run) return; // stopped, or already tried anew
+      this.#lose(error instanceof SessionError ? error : new SessionError("internal", String(error?.message ?? error)));
+    }
+  }
+
+  /** @param {() => boolean} isCurrent False once stop() or a newer try has taken over. */
+  async #negotiate(isCurrent) {
+    const signalling = (this.#signalling = new Signalling(this.#where));
+    signalling.addEventListener("closed", ({ detail: error }) => isCurrent() && this.#lose(error));
+    signalling.addEventListener("message", ({ detail: message }) => isCurrent() && this.#hear(message));
+    const hello = await signalling.hello();
+    if (!isCurrent()) return;
+    this.#tell("hello", hello);
+    if (hello.busy) throw new SessionError("busy");
+    if (!hello.avatars.some((avatar) => avatar.name === this.#wishes.avatar)) this.#wishes.avatar = null;
+
+    const peer = this.#openPeer(isCurrent);
+    await peer.setLocalDescription();
+    await gathered(peer);
+    if (!isCurrent()) return;
+    const answer = reply(signalling, "answer", ANSWER_TIMEOUT_MS);
+    signalling.send({
+      type: "offer",
+      sdp: peer.localDescription.sdp,
+      avatar: this.#wishes.avatar,
+      size: null,
+      token: this.#where.token,
+    });
+    const { sdp, latency_ms: latencyMs } = await answer;
+    if (!isCurrent()) return;
+    this.#tell("stats", { latency_ms: latencyMs });
+    try {
+      await peer.setRemoteDescription({ type: "answer", sdp });
+    } catch (error) {
+      throw new SessionError("bad_sdp", error.message);
+    }
+    await connected(peer);
+    if (isCurrent()) this.#goLive();
+  }
+
+  #openPeer(isCurrent) {
+    const peer = (this.peer = new RTCPeerConnection({ iceServers: [] }));
+    peer.addTrack(this.#track);
+    peer.addTransceiver("video", { direction: "recvonly" });
+    this.#control = peer.createDataChannel("control");
+    this.#control.addEventListener("message", ({ data }) => isCurrent() && this.#hear(JSON.parse(data)));
+    const stream = new MediaStream();
+    peer.addEventListener("track", ({ track, receiver }) => {
+      // The server paces both media by one clock; the browser's own buffering would only add to the delay.
+      if ("jitterBufferTarget" in receiver) receiver.jitterBufferTarget = 0;
+      stream.addTrack(track);
+      if (track.kind === "video") this.#tell("stream", stream);
+    });
+    peer.addEventListener("connectionstatechange", () => {
+      if (!isCurrent() || this.phase !== "live") return;
+      if (peer.connectionState === "failed") this.#lose(new SessionError("lost"));
+      if (peer.connectionState === "disconnected") {
+        this.#after(DISCONNECTED_GRACE_MS, () => peer.connectionState !== "connected" && this.#lose(new SessionError("lost")));
+      }
+    });
+    return peer;
+  }
+
+  #goLive() {
+    this.error = null;
+    this.#enter("live");
+    this.#after(STABLE_AFTER_MS, () => {
+      this.#failures = 0;
+      this.#troubleSinceMs = null;
+    });
+    this.#framesReceived = null;
+    this.#lastFrameMs = this.#lastWordMs = performance.now();
+    this.#signalling.send({ type: "set", voice: this.#wishes.voice });
+    this.#every(PING_INTERVAL_MS, () => this.#beat());
+  }
+
+  #beat() {
+    const nowMs = performance.now();
+    if (nowMs - this.#lastWordMs > SILENCE_LIMIT_MS) return this.#lose(new SessionError("lost"));
+    if (nowMs - this.#lastFrameMs > PICTURE_LIMIT_MS) return this.#lose(new SessionError("stalled"));
+    const ping = { type: "ping", t: nowMs };
+    // Over the data channel where it is open: that measures the way the media take.
+    if (this.#control.readyState === "open") this.#control.send(JSON.stringify(ping));
+    else this.#signalling.send(ping);
+  }
+
+  #hear(message) {
+    this.#lastWordMs = performance.now();
+    if (message.type === "pong") this.pongMs = this.#lastWordMs - message.t;
+    else if (message.type === "stats" || message.type === "state") this.#tell(message.type, message);
+    else if (message.type === "error" && this.phase === "live") {
+      const error = new SessionError(message.code, message.message);
+      if (message.code === "unknown_avatar" || message.code === "bad_message") this.#tell("complaint", error);
+      else this.#lose(error);
+    }
+  }
+
+  /** The connection is gone: wait for the next try, or give up. */
+  #lose(error) {
+    const nowMs = performance.now();
+    this.#disconnect();
+    this.#troubleSinceMs ??= nowMs;
+    const exhausted = nowMs - this.#troubleSinceMs > PATIENCE_MS;
+    if (error.code === "unknown_avatar") this.#wishes.avatar = null; // the next try takes the server's default
+    this.error = exhausted ? new SessionError(error.code === "busy" ? "gave_up_busy" : "gave_up") : error;
+    if (exhausted || FINAL_CODES.has(error.code)) return this.#enter("failed");
+    const retryInMs = error.code === "busy" ? BUSY_RETRY_MS : backoffMs(this.#failures, Math.random());
+    this.#failures += 1;
+    this.#retryTimer = setTimeout(() => this.#connect(), retryInMs);
+    this.#enter("waiting", { retryInMs });
+  }
+
+  #disconnect({ bye = false } = {}) {
+    this.#run += 1;
+    clearTimeout(this.#retryTimer);
+    for (const timer of this.#timers) clearInterval(timer);
+    this.#timers.clear();
+    if (bye) this.#signalling?.send({ type: "bye" });
+    this.#signalling?.close();
+    this.peer?.close();
+    this.#signalling = this.#control = this.peer = this.pongMs = null;
+  }
+
+  #after(delayMs, action) {
+    this.#timers.add(setTimeout(action, delayMs));
+  }
+
+  #every(intervalMs, action) {
+    this.#timers.add(setInterval(action, intervalMs));
+  }
+}
+
+/** All candidates are known, or no more are waited for. */
+function gathered(peer) {
+  return new Promise((resolve) => {
+    if (peer.iceGatheringState === "complete") return resolve();
+    peer.addEventListener("icegatheringstatechange", () => peer.iceGatheringState === "complete" && resolve());
+    setTimeout(resolve, GATHERING_TIMEOUT_MS);
+  });
+}
+
+/** Media flow, or cannot. */
+function connected(peer) {
+  return new Promise((resolve, reject) => {
+    const timer = setTimeout(() => reject(new SessionError("no_media_path")), MEDIA_TIMEOUT_MS);
+    const look = () => {
+      if (peer.connectionState === "connected") resolve();
+      else if (peer.connectionState === "failed") reject(new SessionError("no_media_path"));
+      else return;
+      clearTimeout(timer);
+    };
+    peer.addEventListener("connectionstatechange", look);
+    look();
+  });
+}
+
+/** The next message of a type; an error or a closed socket in its place rejects. */
+function reply(signalling, type, timeoutMs) {
+  return new Promise((resolve, reject) => {
+    const timer = setTimeout(() => reject(new SessionError("unreachable")), timeoutMs);
+    signalling.addEventListener("message", ({ detail: message }) => {
+      if (message.type === type) resolve(message);
+      else if (message.type === "error") reject(new SessionError(message.code, message.message));
+      else return;
+      clearTimeout(timer);
+    });
+  });
+}
