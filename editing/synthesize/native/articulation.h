@@ -118,9 +118,9 @@ static inline Rig make_rig(const Parameters& p) {
 
   g.half_width = kMouthHalfWidth * (1.f + 0.22f * p.wide + 0.34f * smile * (1.f - 0.4f * pucker) + 0.02f * frown - 0.42f * pucker -
                                     0.07f * lip_jaw * (1.f - pucker));
-  g.corner_y = kMouthY + 0.094f * smile * (1.f - 0.75f * pucker) - 0.080f * frown - 0.085f * lip_jaw + 0.01f * p.wide;
+  g.corner_y = kMouthY + 0.094f * smile * (1.f - 0.75f * pucker) - 0.080f * frown - 0.110f * lip_jaw + 0.01f * p.wide;
   const float rest_y = kMouthY - 0.012f * smile + 0.012f * frown;
-  const float raise = 0.020f * lip_jaw + open_lips * (0.050f * p.upper_raise + 0.012f * smile * jaw +
+  const float raise = 0.026f * lip_jaw + open_lips * (0.050f * p.upper_raise + 0.012f * smile * jaw +
                                                       0.016f * p.nose_wrinkle * lip_jaw) +
                       0.015f * pucker * lip_jaw - 0.012f * pucker * open_lips;
   const float drop = 0.285f * lip_jaw * (1.f - 0.30f * pucker) + open_lips * (0.055f * p.lower_drop + 0.034f * pucker);
@@ -140,7 +140,7 @@ static inline Rig make_rig(const Parameters& p) {
 
   for (int side = 0; side < 2; side++) {
     const float blink = saturate(side ? p.blink_r : p.blink_l);
-    const float upper = 0.115f + 0.042f * p.wide_eyes - 0.022f * p.squint + 0.0026f * p.gaze_y;
+    const float upper = 0.107f + 0.042f * p.wide_eyes - 0.022f * p.squint + 0.0026f * p.gaze_y;
     const float lower = 0.093f + 0.010f * p.wide_eyes - 0.026f * p.squint - 0.018f * smile;
     g.lid_upper[side] = upper + (-kLidClosedY - upper) * blink;
     g.lid_lower[side] = lower + (kLidClosedY - lower) * blink;

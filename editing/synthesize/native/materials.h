@@ -196,7 +196,7 @@ VISAVIS_INLINE void paint_clothes(const Rig& g, Vec p, const Scene& o, Lanes nea
   const Lanes knit = sine(t.x * 60.f) * sine(t.y * 60.f + sine(t.x * 60.f) * 0.8f);
   const Lanes weave = sine(t.x * 70.f + t.y * 35.f) * sine(t.x * 35.f - t.y * 70.f);
   paint(jumper, splat(Point{0.60f, 0.545f, 0.47f}) * (1.f + 0.06f * knit), 0.03f, 0.f, kCloth, f);
-  paint(blazer, splat(Point{0.026f, 0.088f, 0.108f}) * (1.f + 0.07f * weave), 0.05f, 0.f, kCloth, f);
+  paint(blazer, splat(Point{0.026f, 0.088f, 0.108f}) * (1.f + 0.045f * weave), 0.05f, 0.f, kCloth, f);
   paint(collar, splat(Point{0.66f, 0.63f, 0.58f}), 0.02f, 0.f, kCloth, f);
   f.is_cloth = jumper | blazer;
 }

@@ -16,6 +16,7 @@ constexpr float kCentreShift = 0.018f;       // the principal point lies this mu
 constexpr float kNear = 5.2f, kFarAway = 9.4f;
 constexpr int kMaxSteps = 110, kMaxConeSteps = 40;
 constexpr float kMinConeStep = 0.008f;
+constexpr float kStepShare = 0.86f;          // of a distance that may be stepped: blends overstate distances a little
 constexpr float kHitDistance = 0.0016f, kGrazingDistance = 0.004f;
 constexpr int kTile = 4;                     // a packet is a square of 4 x 4 samples
 
@@ -44,16 +45,12 @@ static LockList locks_in_cone(const Rig& g, Point ray, float radius_per_unit) {
   return list;
 }
 
-// How much of a distance may be stepped: the pushed-out lips bend space most.
-static float step_share(const Rig& g) { return 0.86f - 0.34f * g.p.pucker; }
-
 // Sixteen cones, one a tile: how far each can go before anything may be inside it. Tiles that reach kFarAway are empty.
 static Lanes march_cones(const Rig& g, Vec ray, const LockList& locks, float radius_per_unit) {
-  const float step = step_share(g);
   Lanes t = splat(kNear);
   Mask live = Mask{} - 1;
   for (int i = 0; i < kMaxConeSteps; i++) {
-    const Lanes advance = nearest(scene_at(g, splat(kCamera) + ray * t, locks)) * step - t * radius_per_unit;
+    const Lanes advance = nearest(scene_at(g, splat(kCamera) + ray * t, locks)) * kStepShare - t * radius_per_unit;
     live &= (advance > kMinConeStep);
     t = live ? t + advance : t;
     live &= (t < kFarAway);
@@ -66,13 +63,12 @@ static Lanes march_cones(const Rig& g, Vec ray, const LockList& locks, float rad
 static Mask march(const Rig& g, Vec ray, const LockList& locks, Lanes& t) {
   const Vec eye = splat(kCamera);
   Mask live = Mask{} - 1, hit = {};
-  const float step = step_share(g);
   for (int i = 0; i < kMaxSteps; i++) {
     const Lanes d = nearest(scene_at(g, eye + ray * t, locks));
     const Mask now = live & (d < kHitDistance);
     hit |= now;
     live &= ~now;
-    t = live ? t + d * step : t;
+    t = live ? t + d * kStepShare : t;
     live &= (t < kFarAway);
     if (!any(live)) break;
   }

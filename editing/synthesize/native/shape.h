@@ -34,7 +34,7 @@ VISAVIS_INLINE MouthCurve mouth_at(const Rig& g, Lanes sx) {
   const Lanes soft_t = smooth_min(sx * (1.f / g.half_width), splat(1.f), 0.22f);
   const Lanes t2 = t * t, t4 = t2 * t2;
   const Lanes arc = 1.f - t2;
-  const Lanes plump = mix(1.f - t2 * (0.55f + 0.45f * t2), 1.f - t4, splat(0.65f * g.lip_jaw + 0.3f * g.p.pucker));
+  const Lanes plump = mix(1.f - t2 * (0.55f + 0.45f * t2), 1.f - t4, splat(0.30f * g.lip_jaw + 0.3f * g.p.pucker));
   const Lanes depth = 1.f - soft_t * soft_t;
   const Lanes tubercle = 0.010f * exp_minus(sx * sx * 900.f);  // the middle of the upper lip hangs a little
   m.upper_y = g.corner_y + (g.upper_y - g.corner_y) * mix(arc, plump, splat(0.3f + 0.6f * g.p.pucker)) - tubercle * (1.f - 0.5f * g.lip_jaw);
@@ -268,6 +268,8 @@ VISAVIS_INLINE HeadDistances head_distances(const Rig& g, Vec q, const LockList&
   const Vec s = mirrored(q);
   Lanes d = skin_distance(g, q, s);
   d = with_mouth(g, q, s, d, out);
+  // Pushed-out lips bend space: shorter steps there, and only there, so that speech changes nothing elsewhere.
+  d *= mix(1.f - 0.40f * g.p.pucker, 1.f, smoothstep(0.f, 0.25f, length(q - Point{0.f, kMouthY, kMouthZ}) - 0.25f));
   d = with_eyes(g, q, s, d, out);
   out.skin = smooth_min(d, ear_distance(q), 0.03f);
   out.hair = hair_distance(q, s, locks);
