@@ -13,15 +13,18 @@ import threading
 import time
 from collections.abc import Callable, Coroutine
 from pathlib import Path
-from typing import Any, Literal, TypeVar
+from typing import TYPE_CHECKING, Any, Literal, TypeVar
 
 import numpy as np
 import uvicorn
 from aiortc import MediaStreamTrack, RTCPeerConnection, RTCSessionDescription
 from av import AudioFrame, VideoFrame
-from fastapi import FastAPI, HTTPException, WebSocket, WebSocketDisconnect
+from fastapi import FastAPI, HTTPException, Request, Response, WebSocket, WebSocketDisconnect
 from fastapi.staticfiles import StaticFiles
 from jaxtyping import UInt8
+
+if TYPE_CHECKING:
+    from starlette.middleware.base import RequestResponseEndpoint
 
 PAGE_DIR = Path(__file__).parents[2] / "web_client"
 FPS = 25
@@ -169,6 +172,14 @@ class ScriptedServer:
             if self.mode == "unauthorised":
                 raise HTTPException(401)
             return {"avatars": self.avatars, "default_avatar": self.avatars[0]["name"]}
+
+        @app.middleware("http")
+        async def forbid_inline_code(request: Request, call_next: RequestResponseEndpoint) -> Response:
+            response = await call_next(request)
+            response.headers["Content-Security-Policy"] = (
+                "default-src 'self'; connect-src 'self' ws: wss:; media-src 'self' blob: mediastream:"
+            )
+            return response
 
         @app.websocket("/ws")
         async def ws(socket: WebSocket) -> None:

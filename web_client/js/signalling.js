@@ -6,6 +6,8 @@
  */
 
 const OPEN_TIMEOUT_MS = 6000;
+/** A server that still loads its avatar accepts the socket and says hello when it is ready. */
+const HELLO_TIMEOUT_MS = 30_000;
 /** Close codes with a meaning of their own (RFC 6455, section 7.4.1). */
 const CLOSE_GOING_AWAY = 1001;
 const CLOSE_POLICY_VIOLATION = 1008;
@@ -106,7 +108,12 @@ export class Signalling extends EventTarget {
         clearTimeout(timer);
         action(value);
       };
-      const timer = setTimeout(() => settle(reject, new SessionError("unreachable")), OPEN_TIMEOUT_MS);
+      const giveUp = () => settle(reject, new SessionError("unreachable"));
+      let timer = setTimeout(giveUp, OPEN_TIMEOUT_MS);
+      this.#socket.addEventListener("open", () => {
+        clearTimeout(timer);
+        timer = setTimeout(giveUp, HELLO_TIMEOUT_MS);
+      });
       this.addEventListener("message", ({ detail: message }) => {
         if (message.type === "hello") settle(resolve, message);
         else if (message.type === "error") settle(reject, new SessionError(message.code, message.message));
