@@ -1,0 +1,153 @@
+"""Every way in which an avatar file can be wrong is refused with one line that names it."""
+
+from __future__ import annotations
+
+import json
+import pickle
+import struct
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from renderer.avatar_file import FORMAT_VERSION, file_sha256, load_avatar, read_header, save_avatar
+from renderer.errors import BadAvatar, BadInput
+from tests.renderer.synthetic_avatar import synthetic_avatar
+
+
+@pytest.fixture(scope="module")
+def saved(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    path = tmp_path_factory.mktemp("avatars") / "one.avatar"
+    save_avatar(synthetic_avatar(small=True, size_px=64), path)
+    return path
+
+
+def rewrite(source: Path, target: Path, change_header=None, change_layout=None) -> Path:
+    """A copy whose JSON headers were changed; the tensors' bytes stay."""
+    data = source.read_bytes()
+    (length,) = struct.unpack("<Q", data[:8])
+    layout = json.loads(data[8 : 8 + length])
+    header = json.loads(layout["__metadata__"]["visavis"])
+    if change_header:
+        change_header(header)
+    layout["__metadata__"]["visavis"] = json.dumps(header)
+    if change_layout:
+        change_layout(layout)
+    text = json.dumps(layout).encode()
+    text += b" " * (-len(text) % 8)
+    target.write_bytes(struct.pack("<Q", len(text)) + text + data[8 + length :])
+    return target
+
+
+def test_save_then_load_gives_the_same_avatar(saved: Path) -> None:
+    avatar, again = synthetic_avatar(small=True, size_px=64), load_avatar(saved)
+    assert again.field_config == avatar.field_config
+    assert again.camera == avatar.camera
+    assert again.encoder == avatar.encoder
+    assert again.lineage == avatar.lineage
+    np.testing.assert_array_equal(again.occupancy, avatar.occupancy)
+    np.testing.assert_array_equal(again.torso_mask, avatar.torso_mask)
+    np.testing.assert_array_equal(again.background, avatar.background)
+    np.testing.assert_allclose(again.pose_track, avatar.pose_track, atol=1e-6)
+    for name, tensor in avatar.tensors.items():
+        tolerance = 1e-3 if name.endswith("grid") else 1e-7
+        np.testing.assert_allclose(again.tensors[name], tensor, atol=tolerance, rtol=1e-3, err_msg=name)
+
+
+def test_save_leaves_no_partial_file(saved: Path) -> None:
+    assert [p.name for p in saved.parent.iterdir()] == [saved.name]
+
+
+def test_save_into_missing_folder_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(BadInput, match="cannot write"):
+        save_avatar(synthetic_avatar(small=True, size_px=64), tmp_path / "nowhere" / "x.avatar")
+
+
+def test_sha256_is_that_of_the_file(tmp_path: Path) -> None:
+    path = tmp_path / "a.avatar"
+    assert save_avatar(synthetic_avatar(small=True, size_px=64), path) == file_sha256(path)
+
+
+def test_read_header_names_the_subject(saved: Path) -> None:
+    assert read_header(saved)["subject"] == {"kind": "synthetic"}
+
+
+@pytest.mark.parametrize("keep", [0, 5, 100, 5000, -1])
+def test_truncated_file_is_refused(saved: Path, tmp_path: Path, keep: int) -> None:
+    path = tmp_path / "cut.avatar"
+    path.write_bytes(saved.read_bytes()[:keep])
+    with pytest.raises(BadAvatar, match="truncated|not an avatar"):
+        load_avatar(path)
+
+
+def test_foreign_file_is_refused(tmp_path: Path) -> None:
+    path = tmp_path / "x.avatar"
+    path.write_bytes(np.random.default_rng(0).bytes(10_000))
+    with pytest.raises(BadAvatar, match="not an avatar"):
+        load_avatar(path)
+
+
+def test_foreign_safetensors_is_refused(tmp_path: Path) -> None:
+    from safetensors.numpy import save_file
+
+    save_file({"weight": np.zeros(3, np.float32)}, tmp_path / "x.avatar")
+    with pytest.raises(BadAvatar, match="not an avatar"):
+        load_avatar(tmp_path / "x.avatar")
+
+
+def test_pickle_is_refused_and_never_opened(tmp_path: Path) -> None:
+    class Bomb:
+        def __reduce__(self):
+            return (Path.touch, (tmp_path / "exploded",))
+
+    path = tmp_path / "x.avatar"
+    path.write_bytes(pickle.dumps(Bomb()))
+    with pytest.raises(BadAvatar, match="pickle"):
+        load_avatar(path)
+    assert not (tmp_path / "exploded").exists()
+
+
+def test_newer_format_is_refused(saved: Path, tmp_path: Path) -> None:
+    path = rewrite(saved, tmp_path / "x.avatar", lambda h: h.update(format=FORMAT_VERSION + 1))
+    with pytest.raises(BadAvatar, match="newer"):
+        load_avatar(path)
+
+
+def test_wrong_shape_is_refused(saved: Path, tmp_path: Path) -> None:
+    path = rewrite(saved, tmp_path / "x.avatar", lambda h: h["field"].update(hidden=32))
+    with pytest.raises(BadAvatar, match="was expected"):
+        load_avatar(path)
+
+
+def test_missing_tensor_is_refused(saved: Path, tmp_path: Path) -> None:
+    path = rewrite(saved, tmp_path / "x.avatar", change_layout=lambda t: t.pop("head.density1.weight"))
+    with pytest.raises(BadAvatar, match=r"head\.density1\.weight.*missing"):
+        load_avatar(path)
+
+
+def test_unknown_config_field_is_refused(saved: Path, tmp_path: Path) -> None:
+    path = rewrite(saved, tmp_path / "x.avatar", lambda h: h["field"].update(colour_of_magic=8))
+    with pytest.raises(BadAvatar, match="colour_of_magic"):
+        load_avatar(path)
+
+
+def test_absurd_sizes_are_refused_before_anything_is_allocated(saved: Path, tmp_path: Path) -> None:
+    path = rewrite(saved, tmp_path / "x.avatar", lambda h: h.update(n_track=10**9))
+    with pytest.raises(BadAvatar, match="n_track"):
+        load_avatar(path)
+
+
+def test_not_finite_weights_are_refused(tmp_path: Path) -> None:
+    avatar = synthetic_avatar(small=True, size_px=64)
+    path = tmp_path / "x.avatar"
+    avatar.tensors["head.colour1.weight"][0, 0] = np.nan
+    save_avatar(avatar, path)
+    with pytest.raises(BadAvatar, match=r"head\.colour1\.weight"):
+        load_avatar(path)
+
+
+def test_missing_path_and_folder_are_refused(tmp_path: Path) -> None:
+    with pytest.raises(BadInput, match="cannot read"):
+        load_avatar(tmp_path / "none.avatar")
+    with pytest.raises(BadInput, match="folder"):
+        load_avatar(tmp_path)
