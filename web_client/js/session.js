@@ -149,16 +149,14 @@ export class Session extends EventTarget {
     const signalling = (this.#signalling = new Signalling(this.#where));
     signalling.addEventListener("closed", ({ detail: error }) => isCurrent() && this.#lose(error));
     signalling.addEventListener("message", ({ detail: message }) => isCurrent() && this.#hear(message));
-    const hello = await signalling.hello();
+    const peer = this.#openPeer(isCurrent);
+    // The browser finds its addresses while the server greets.
+    const [hello] = await Promise.all([signalling.hello(), describe(peer)]);
     if (!isCurrent()) return;
     this.#tell("hello", hello);
     if (hello.busy) throw new SessionError("busy");
     if (!hello.avatars.some((avatar) => avatar.name === this.#wishes.avatar)) this.#wishes.avatar = null;
 
-    const peer = this.#openPeer(isCurrent);
-    await peer.setLocalDescription();
-    await gathered(peer);
-    if (!isCurrent()) return;
     const answer = reply(signalling, "answer", ANSWER_TIMEOUT_MS);
     signalling.send({
       type: "offer",
@@ -271,9 +269,10 @@ export class Session extends EventTarget {
   }
 }
 
-/** All candidates are known, or no more are waited for. */
-function gathered(peer) {
-  return new Promise((resolve) => {
+/** Makes the offer; returns when all candidates are in it, or no more are waited for. */
+async function describe(peer) {
+  await peer.setLocalDescription();
+  await new Promise((resolve) => {
     if (peer.iceGatheringState === "complete") return resolve();
     peer.addEventListener("icegatheringstatechange", () => peer.iceGatheringState === "complete" && resolve());
     setTimeout(resolve, GATHERING_TIMEOUT_MS);
