@@ -1,0 +1,99 @@
+"""The avatars that a server offers, by name: what ships with the program, a folder of the user's, and the one given by path.
+
+Only headers are read here, in the media process; the render worker loads the fields.
+"""
+
+from __future__ import annotations
+
+import logging
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from renderer.avatar_file import read_header
+from renderer.errors import BadInput, VisavisError
+from renderer.library import avatar_paths, find_avatar
+from server.messages import AvatarInfo
+
+logger = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True)
+class _Entry:
+    modified_ns: int
+    header: dict[str, Any] | None
+    """None: not usable, and the log says why."""
+
+
+class AvatarLibrary:
+    """Looks at the folder anew at each question, so that an avatar that has just been trained is there; headers are kept."""
+
+    def __init__(self, default: str, folder: Path | None) -> None:
+        """Raises BadInput or BadAvatar if the default avatar is not there or not usable."""
+        self._folder = folder
+        self._default_path = find_avatar(default, folder).resolve()
+        self._headers: dict[Path, _Entry] = {}
+        header = read_header(self._default_path)
+        self._encoder_sha256 = _encoder_sha256(header, self._default_path)
+        self.default_name = self._default_path.stem
+
+    def infos(self) -> list[AvatarInfo]:
+        """The avatars that can be shown, the default first."""
+        names = sorted(self._paths(), key=lambda name: (name != self.default_name, name))
+        return [
+            AvatarInfo(name=name, title=str(header.get("name", name)), subject=str(header.get("subject", {}).get("kind", "")))
+            for name in names
+            if (header := self._header(self._paths()[name])) is not None
+        ]
+
+    def path(self, name: str | None) -> Path:
+        """Where an avatar lies; None: the default. Raises BadInput with the names that exist."""
+        if name is None:
+            return self._default_path
+        path = self._paths().get(name)
+        if path is None or self._header(path) is None:
+            raise BadInput(f"no avatar {name!r}; known: {', '.join(info.name for info in self.infos())}")
+        return path
+
+    def name(self, path: str) -> str:
+        """The name of an avatar by its path."""
+        return Path(path).stem
+
+    def look_ahead_ms(self) -> float:
+        """The longest look-ahead of all that can be shown, so that a swap needs no other latency."""
+        headers = [header for path in self._paths().values() if (header := self._header(path)) is not None]
+        return max(float(header["field"]["audio_window"]["look_ahead_ms"]) for header in headers)
+
+    def _paths(self) -> dict[str, Path]:
+        found = {name: path.resolve() for name, path in avatar_paths(self._folder).items()}
+        return found | {self.default_name: self._default_path}
+
+    def _header(self, path: Path) -> dict[str, Any] | None:
+        try:
+            modified_ns = path.stat().st_mtime_ns
+        except OSError:
+            return None
+        entry = self._headers.get(path)
+        if entry is None or entry.modified_ns != modified_ns:
+            entry = _Entry(modified_ns, self._read(path))
+            self._headers[path] = entry
+        return entry.header
+
+    def _read(self, path: Path) -> dict[str, Any] | None:
+        try:
+            header = read_header(path)
+            if _encoder_sha256(header, path) != self._encoder_sha256:
+                logger.warning("%s is not offered: it was trained with another audio encoder", path)
+                return None
+            float(header["field"]["audio_window"]["look_ahead_ms"])
+        except (VisavisError, KeyError, TypeError, ValueError) as error:
+            logger.warning("%s is not offered: %s", path, error)
+            return None
+        return header
+
+
+def _encoder_sha256(header: dict[str, Any], path: Path) -> str:
+    encoder = header.get("encoder")
+    if not isinstance(encoder, dict) or not isinstance(encoder.get("sha256"), str):
+        raise BadInput(f"{path}: the header does not name its audio encoder")
+    return str(encoder["sha256"])

@@ -1,0 +1,137 @@
+"""`python run_server.py`: read the settings, take the port, serve until told to stop.
+
+Exit codes: 0 after SIGTERM, 130 after Ctrl-C, 2 for what the user can mend (one line on stderr), 1 for a fault of ours.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import errno
+import logging
+import signal
+import socket
+import sys
+from typing import TYPE_CHECKING
+
+from renderer.errors import BadInput, VisavisError
+
+if TYPE_CHECKING:
+    from collections.abc import Coroutine, Iterator, Sequence
+    from typing import Any
+
+    import uvicorn
+
+    from server.access import Access
+    from server.live_server import LiveServer
+    from server.settings import ServerSettings
+
+EXIT_BAD_INPUT = 2
+EXIT_INTERRUPTED = 130
+LISTEN_BACKLOG = 128
+SHUTDOWN_TIMEOUT_S = 2
+PING_INTERVAL_S = 5.0
+"""A socket that does not answer a ping within this time is gone, and its session with it."""
+MAX_SOCKET_MESSAGE_BYTES = 128 * 1024
+
+logger = logging.getLogger("visavis")
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run the server; returns the exit code."""
+    from server.settings import read_settings
+
+    try:
+        settings = read_settings(sys.argv[1:] if arguments is None else arguments)
+        logging.basicConfig(level=settings.log_level.upper(), format="%(levelname)s %(name)s: %(message)s", stream=sys.stderr)
+        # aiortc and aioice tell every candidate at info.
+        for chatty in ("aiortc", "aioice"):
+            logging.getLogger(chatty).setLevel(max(logging.WARNING, logging.getLogger().level))
+        with _listen(settings.host, settings.port) as listener:
+            return asyncio.run(_serve(settings, listener))
+    except VisavisError as error:
+        print(f"run_server.py: {error}", file=sys.stderr)
+        return EXIT_BAD_INPUT
+
+
+def _listen(host: str, port: int) -> socket.socket:
+    """Take the port before anything is loaded, so that a port in use is known at once."""
+    try:
+        family, kind, protocol, _, address = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE)[0]
+    except socket.gaierror as error:
+        raise BadInput(f"host {host!r}: {error.strerror}") from error
+    listener = socket.socket(family, kind, protocol)
+    listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+    try:
+        listener.bind(address)
+        listener.listen(LISTEN_BACKLOG)
+    except OSError as error:
+        listener.close()
+        if error.errno == errno.EADDRINUSE:
+            raise BadInput(f"port {port} on {host} is in use by another program; choose another with --port") from error
+        raise BadInput(f"cannot listen on {host} port {port}: {error.strerror}") from error
+    return listener
+
+
+async def _serve(settings: ServerSettings, listener: socket.socket) -> int:
+    import uvicorn
+
+    from server.access import Access
+    from server.application import create_application
+    from server.live_server import LiveServer
+
+    class Server(uvicorn.Server):
+        """Leaves signals to us: uvicorn would raise them again after its end and so decide the exit code."""
+
+        @contextlib.contextmanager
+        def capture_signals(self) -> Iterator[None]:
+            yield
+
+    server, access = LiveServer(settings), Access(settings)
+    config = uvicorn.Config(
+        create_application(server, access),
+        log_level="warning",
+        ws="websockets-sansio",
+        ws_max_size=MAX_SOCKET_MESSAGE_BYTES,
+        ws_ping_interval=PING_INTERVAL_S,
+        ws_ping_timeout=PING_INTERVAL_S,
+        lifespan="off",
+        server_header=False,
+        timeout_graceful_shutdown=SHUTDOWN_TIMEOUT_S,
+    )
+    http = Server(config)
+    stopped_by: list[int] = []
+
+    def stop(number: int) -> None:
+        stopped_by.append(number)
+        http.should_exit = True
+
+    loop = asyncio.get_running_loop()
+    for number in (signal.SIGINT, signal.SIGTERM):
+        loop.add_signal_handler(number, stop, number)
+    await server.start()
+    watchers = [
+        asyncio.create_task(_announce(server.wait_ready(), access, listener)),
+        asyncio.create_task(_stop_on_failure(server, http)),
+    ]
+    try:
+        await http.serve(sockets=[listener])
+    finally:
+        for watcher in watchers:
+            watcher.cancel()
+        await asyncio.gather(*watchers, return_exceptions=True)
+        await server.aclose()
+    if server.failure is not None:
+        raise server.failure
+    return EXIT_INTERRUPTED if signal.SIGINT in stopped_by else 0
+
+
+async def _announce(ready: Coroutine[Any, Any, None], access: Access, listener: socket.socket) -> None:
+    await ready
+    url = access.page_url(listener.getsockname()[1])
+    print(f"visavis is ready: open {url}", file=sys.stderr, flush=True)
+
+
+async def _stop_on_failure(server: LiveServer, http: uvicorn.Server) -> None:
+    await server.failed.wait()
+    http.should_exit = True

@@ -1,0 +1,241 @@
+"""The server's heart without its HTTP face: the render worker, the sessions, and who gets a place."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import time
+from typing import TYPE_CHECKING
+
+from renderer import __version__
+from renderer.errors import BadInput, VisavisError
+from renderer.types import FPS
+from server.avatar_library import AvatarLibrary
+from server.frame_ring import RingLayout
+from server.media_limits import set_bitrates
+from server.messages import Hello
+from server.metrics import Metrics, resident_bytes
+from server.render_process import RenderProcess
+from server.session import Session, SessionPlan
+from server.sizing import CANDIDATE_SIZES_PX, affordable_sessions, automatic_latency_ms
+from server.worker_messages import WorkerOptions
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from server.messages import Answer, Offer, ServerMessage
+    from server.settings import ServerSettings
+    from server.worker_messages import Ready
+
+logger = logging.getLogger(__name__)
+
+MAX_AUTOMATIC_SESSIONS = 16
+MAX_ASPECT = 2
+"""Widest picture, as a multiple of its height, that the shared memory has room for."""
+RESTART_PAUSE_S = 1.0
+MAX_RESTARTS = 3
+RESTART_WINDOW_S = 60.0
+
+
+class ServerBusy(VisavisError):
+    """All places are taken."""
+
+
+class NotReady(VisavisError):
+    """The render worker is still loading, or starting again."""
+
+
+class LiveServer:
+    """Start it, open sessions, close it."""
+
+    def __init__(self, settings: ServerSettings) -> None:
+        """Raises VisavisError where the avatar is not usable."""
+        self.settings = settings
+        self.library = AvatarLibrary(settings.avatar, settings.avatars)
+        self.metrics = Metrics()
+        self.ready: Ready | None = None
+        self.failure: VisavisError | None = None
+        """Why the server cannot go on; set together with `failed`."""
+        self.failed = asyncio.Event()
+        self._became_ready = asyncio.Event()
+        self._sessions: set[Session] = set()
+        self._closing: set[asyncio.Task[None]] = set()
+        self._render: RenderProcess | None = None
+        self._keeper: asyncio.Task[None] | None = None
+        self._add_gauges()
+
+    async def start(self) -> None:
+        """Returns at once; `wait_ready` waits for the worker."""
+        self._keeper = asyncio.create_task(self._keep_rendering())
+
+    async def aclose(self) -> None:
+        """End every session, the worker and its memory."""
+        if self._keeper is not None:
+            self._keeper.cancel()
+            await asyncio.gather(self._keeper, return_exceptions=True)
+        for session in list(self._sessions):
+            self._finish(session)
+        await asyncio.gather(*self._closing, return_exceptions=True)
+        if self._render is not None:
+            await self._render.stop()
+
+    # ---- the worker
+
+    async def _keep_rendering(self) -> None:
+        """Start the worker, and start it again when it ends unexpectedly, but not for ever."""
+        starts: list[float] = []
+        while True:
+            starts = [start for start in starts if time.monotonic() - start < RESTART_WINDOW_S] + [time.monotonic()]
+            self._render = RenderProcess(self._worker_options())
+            try:
+                self.ready = await self._render.start()
+            except (VisavisError, OSError) as error:
+                self._fail(VisavisError(str(error)))
+                return
+            logger.info("%s", self.ready.words)
+            if self.ready.stride > 1:
+                logger.warning("this machine is too slow for 25 frames a second: %g are shown", self.fps)
+            set_bitrates(self.ready.width * self.ready.size)
+            self._became_ready.set()
+            await self._render.ended.wait()
+            self.ready = None
+            self._became_ready.clear()
+            await self._render.stop()
+            if len(starts) > MAX_RESTARTS:
+                self._fail(VisavisError(f"the render worker ended {len(starts)} times within {RESTART_WINDOW_S:g} s"))
+                return
+            await asyncio.sleep(RESTART_PAUSE_S)
+
+    def _fail(self, error: VisavisError) -> None:
+        self.failure = error
+        self.failed.set()
+
+    def _worker_options(self) -> WorkerOptions:
+        largest = self.settings.size or CANDIDATE_SIZES_PX[0]
+        layout = RingLayout(self.settings.max_sessions or MAX_AUTOMATIC_SESSIONS, largest * largest * MAX_ASPECT)
+        return WorkerOptions(
+            avatar=str(self.library.path(None)),
+            encoder=self.settings.encoder,
+            backend=self.settings.backend,
+            size=self.settings.size,
+            threads=self.settings.render_threads,
+            regions=layout.regions,
+            max_pixels=layout.max_pixels,
+            log_level=self.settings.log_level.upper(),
+        )
+
+    async def wait_ready(self) -> None:
+        await self._became_ready.wait()
+
+    # ---- sessions
+
+    @property
+    def max_sessions(self) -> int:
+        if self.settings.max_sessions is not None or self.ready is None:
+            return self.settings.max_sessions or 1
+        return min(MAX_AUTOMATIC_SESSIONS, affordable_sessions(self.ready))
+
+    @property
+    def n_sessions(self) -> int:
+        return len(self._sessions)
+
+    @property
+    def fps(self) -> float:
+        return FPS / (self.ready.stride if self.ready else 1)
+
+    @property
+    def is_full(self) -> bool:
+        return len(self._sessions) + len(self._closing) >= self.max_sessions
+
+    @property
+    def latency_ms(self) -> float:
+        if self.settings.latency_ms is not None:
+            return self.settings.latency_ms
+        if self.ready is None:
+            raise NotReady("the server is still loading")
+        return automatic_latency_ms(self.ready, self.library.look_ahead_ms(), self.max_sessions)
+
+    def hello(self) -> Hello:
+        if self.ready is None:
+            raise NotReady("the server is still loading")
+        return Hello(
+            version=__version__,
+            avatars=self.library.infos(),
+            default_avatar=self.library.default_name,
+            size=self.ready.size,
+            fps=self.fps,
+            busy=self.is_full,
+        )
+
+    async def open_session(
+        self, offer: Offer, notify: Callable[[ServerMessage], None], on_end: Callable[[Session], None]
+    ) -> tuple[Session, Answer]:
+        """Raises ServerBusy, NotReady, BadInput (unknown avatar), SdpError, VisavisError."""
+        if self.ready is None or self._render is None:
+            raise NotReady("the server is still loading; try again in a moment")
+        if self.is_full:
+            self.metrics.sessions_refused.inc()
+            raise ServerBusy(f"all {self.max_sessions} places of this server are taken; try again later")
+        plan = SessionPlan(
+            avatar=str(self.library.path(offer.avatar)),
+            size=self._size(offer.size),
+            stride=self.ready.stride,
+            latency_ms=self.latency_ms,
+            sound_needed=self.ready.sound_needed,
+            ice_servers=self.settings.ice_servers,
+        )
+
+        def ended(session: Session) -> None:
+            self.metrics.sessions_failed.inc()
+            self._finish(session)
+            on_end(session)
+
+        session = Session(plan, self._render, self.library, self.metrics, notify, ended)
+        self._sessions.add(session)
+        try:
+            answer = await session.answer(offer)
+        except BaseException:
+            self._finish(session)
+            raise
+        self.metrics.sessions_started.inc()
+        return session, answer
+
+    def close_session(self, session: Session) -> None:
+        """Give its place back; returns at once, the place is free when all is freed."""
+        self._finish(session)
+
+    def _finish(self, session: Session) -> None:
+        if session not in self._sessions:
+            return
+        self._sessions.discard(session)
+        task = asyncio.create_task(session.aclose())
+        self._closing.add(task)
+        task.add_done_callback(self._closed)
+
+    def _closed(self, task: asyncio.Task[None]) -> None:
+        self._closing.discard(task)
+        if not task.cancelled() and (error := task.exception()) is not None:
+            logger.error("a session did not close cleanly", exc_info=error)
+
+    def _size(self, wished: int | None) -> int:
+        assert self.ready is not None
+        if wished is None:
+            return self.ready.size
+        if wished <= 0:
+            raise BadInput(f"size {wished}: a positive number of pixels was expected")
+        possible = [size for size in CANDIDATE_SIZES_PX if size <= min(wished, self.ready.size)]
+        return self.ready.size if wished >= self.ready.size else max(possible, default=CANDIDATE_SIZES_PX[-1])
+
+    def _add_gauges(self) -> None:
+        self.metrics.gauge("sessions", "Sessions that run", lambda: len(self._sessions))
+        self.metrics.gauge("sessions_max", "Places for sessions", lambda: self.max_sessions)
+        self.metrics.gauge("pictures_waiting", "Pictures rendered and not yet shown", lambda: sum(s.queue_length for s in self._sessions))
+        self.metrics.gauge("media_memory_bytes", "Memory of the media process", lambda: resident_bytes(None))
+        self.metrics.gauge("render_memory_bytes", "Memory of the render worker", self._render_memory)
+        self.metrics.gauge("sound_dropped_bytes", "Sound the render worker was too slow to take", self._sound_dropped)
+
+    def _render_memory(self) -> float:
+        return resident_bytes(self._render.pid) if self._render and self._render.pid else 0.0
+
+    def _sound_dropped(self) -> float:
+        return float(self._render.dropped_sound_bytes) if self._render else 0.0

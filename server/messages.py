@@ -1,0 +1,146 @@
+"""The messages between the page and the server: JSON over the WebSocket `/ws`, and `set`/`ping` also over the data channel "control".
+
+Times are in ms, rates in frames a second, `audio_level` is a root mean square in 0...1 of full scale. The README of this folder is the
+protocol's description in words.
+"""
+
+from __future__ import annotations
+
+from typing import Annotated, Literal
+
+from pydantic import BaseModel, ConfigDict, Field, TypeAdapter, ValidationError
+
+MAX_MESSAGE_BYTES = 64 * 1024
+"""Longest message a client may send; an offer of a browser has about 6 kB."""
+
+ErrorCode = Literal["busy", "bad_message", "bad_sdp", "unknown_avatar", "unauthorised", "internal"]
+
+
+class _Message(BaseModel):
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+class Offer(_Message):
+    """Start the socket's session. ICE does not trickle: the SDP holds all candidates."""
+
+    type: Literal["offer"]
+    sdp: str = Field(max_length=MAX_MESSAGE_BYTES)
+    avatar: str | None = None
+    """Name from `hello.avatars`; null: the default."""
+    size: int | None = None
+    """Wished height of the picture in px; larger than the server's own size is lowered to it; null: the server's."""
+    token: str | None = None
+
+
+class Set(_Message):
+    """Change what is given; the rest stays."""
+
+    type: Literal["set"]
+    voice: bool | None = None
+    """Whether the returned audio carries the speaker's own delayed voice or silence."""
+    avatar: str | None = None
+    smoothing: float | None = Field(default=None, ge=0.0, le=0.7)
+    """Explicit smoothing beta of the audio codes."""
+
+
+class Ping(_Message):
+    type: Literal["ping"]
+    t: float
+    """Anything; comes back in `pong`."""
+
+
+class Bye(_Message):
+    type: Literal["bye"]
+
+
+ClientMessage = Annotated[Offer | Set | Ping | Bye, Field(discriminator="type")]
+_CLIENT_MESSAGE: TypeAdapter[Offer | Set | Ping | Bye] = TypeAdapter(ClientMessage)
+
+
+class AvatarInfo(_Message):
+    name: str
+    title: str
+    subject: str
+    """"synthetic" or "person"."""
+
+
+class Hello(_Message):
+    """First message on a socket."""
+
+    type: Literal["hello"] = "hello"
+    version: str
+    avatars: list[AvatarInfo]
+    default_avatar: str
+    size: int
+    fps: float
+    busy: bool
+    """True: an offer would be answered with the error `busy` now."""
+
+
+class Answer(_Message):
+    type: Literal["answer"] = "answer"
+    sdp: str
+    session: str
+    latency_ms: float
+    """Constant time from the arrival of a sound at the server to the moment its picture and its voice leave."""
+    size: int
+
+
+class Stats(_Message):
+    """Once a second while a session runs."""
+
+    type: Literal["stats"] = "stats"
+    fps: float
+    """New pictures a second (a repeated one does not count)."""
+    late_percent: float
+    """Share of the last ten seconds' frames whose picture was not ready and for which the last one was shown again."""
+    latency_ms: float
+    queue: int
+    """Pictures rendered ahead of their time."""
+    render_ms: float
+    """Median of the last second."""
+    audio_level: float
+
+
+class State(_Message):
+    """What is set; sent after the answer and after every change."""
+
+    type: Literal["state"] = "state"
+    avatar: str
+    voice: bool
+    smoothing: float
+    size: int
+    loading: str | None = None
+    """Name of an avatar that is being loaded and will be swapped in."""
+
+
+class Pong(_Message):
+    type: Literal["pong"] = "pong"
+    t: float
+
+
+class Error(_Message):
+    type: Literal["error"] = "error"
+    code: ErrorCode
+    message: str
+
+
+ServerMessage = Hello | Answer | Stats | State | Pong | Error
+
+
+class BadMessage(ValueError):
+    """A client message that is not JSON, of no known type, or with a wrong field; the text says which."""
+
+
+def parse_client_message(text: str | bytes) -> Offer | Set | Ping | Bye:
+    """Raises BadMessage with one line for whatever is wrong."""
+    if len(text) > MAX_MESSAGE_BYTES:
+        raise BadMessage(f"message of {len(text)} bytes; at most {MAX_MESSAGE_BYTES} are read")
+    try:
+        return _CLIENT_MESSAGE.validate_json(text)
+    except ValidationError as error:
+        first = error.errors(include_url=False, include_input=False, include_context=False)[0]
+        place = ".".join(str(part) for part in first["loc"])
+        raise BadMessage(f"{place}: {first['msg']}" if place else first["msg"]) from error
+    except UnicodeDecodeError as error:
+        raise BadMessage("the message is not UTF-8 text") from error

@@ -1,0 +1,121 @@
+"""From decoded packets of the microphone to an unbroken stream of samples.
+
+A sample's index is its RTP time plus a constant, so nothing drifts: a lost packet becomes silence of the same length, and a microphone
+that says nothing for a while is replaced by silence as time passes. 48 kHz, int16, mono.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from server.timeline import VOICE_RATE_HZ
+
+if TYPE_CHECKING:
+    from jaxtyping import Int16
+
+    from server.timeline import SessionTimeline
+
+PACKET_SAMPLES = 960
+"""20 ms, the length of a browser's Opus packet."""
+PATIENCE_S = 0.1
+"""How long after its time a packet is awaited before silence takes its place; pictures are late meanwhile."""
+PAUSED_PATIENCE_S = 0.02
+"""The same while the microphone says nothing anyway: little, so that the pictures are in time, yet enough for a packet to come back in."""
+MAX_GAP_S = 1.0
+"""A longer jump of the RTP time is not loss: the source has begun a new count."""
+RENUMBER_AFTER_S = 0.4
+"""Packets that all come after their place was filled, for this long: their count is shifted to the present."""
+
+
+@dataclass(frozen=True)
+class SoundBlock:
+    """A stretch of the microphone's sound; blocks follow on each other without gap or overlap."""
+
+    first_sample: int
+    samples: Int16[np.ndarray, " n"]
+
+
+class Microphone:
+    """Numbers the microphone's samples and fills what is missing. Pure: every call is told the time."""
+
+    def __init__(self, timeline: SessionTimeline, end_phase: int = 0) -> None:
+        """Packets are numbered so that they end at `end_phase` modulo their length: then the last sample that a picture waits for is the
+        last of a packet, and no part of the packet's length is waited for in vain."""
+        self._timeline = timeline
+        self._end_phase = end_phase % PACKET_SAMPLES
+        self._shift: int | None = None
+        self._next = 0
+        self._useless_since_s: float | None = None
+        self._paused = True
+        """The microphone says nothing; silence runs in its place."""
+        self.concealed_samples = 0
+        self.renumbered = 0
+
+    @property
+    def next_sample(self) -> int:
+        """Index after the last sample handed on."""
+        return self._next
+
+    def push(self, pts: int, samples: Int16[np.ndarray, " n"], now_s: float) -> list[SoundBlock]:
+        """A decoded packet whose first sample has RTP time `pts` (in samples, unwrapped)."""
+        length = len(samples)
+        if length == 0:
+            return []
+        if self._shift is None:
+            self._shift = self._present(now_s) - length - pts
+        first = pts + self._shift
+        if abs(first - self._next) > MAX_GAP_S * VOICE_RATE_HZ:
+            self._renumber(pts, length, now_s)
+            first = pts + self._shift
+        if first + length <= self._next:
+            return self._too_late(pts, samples, now_s)
+        if first > self._timeline.sample_at(now_s) + MAX_GAP_S * VOICE_RATE_HZ:
+            return []  # a source that counts faster than time passes
+        self._useless_since_s = None
+        self._timeline.observe(first + length, now_s)
+        self._paused = False
+        blocks = self._silence_until(first)
+        kept = samples[max(0, self._next - first) :]
+        blocks.append(SoundBlock(self._next, kept))
+        self._next += len(kept)
+        return blocks
+
+    def tick(self, now_s: float) -> list[SoundBlock]:
+        """Call every few ms: silence for what should have come and did not."""
+        if self._timeline.sample_at(now_s - (PAUSED_PATIENCE_S if self._paused else PATIENCE_S)) < self._next + PACKET_SAMPLES:
+            return []
+        self._paused = True
+        heard = self._timeline.sample_at(now_s - PAUSED_PATIENCE_S)
+        return self._silence_until(heard - (heard - self._end_phase) % PACKET_SAMPLES)
+
+    def _too_late(self, pts: int, samples: Int16[np.ndarray, " n"], now_s: float) -> list[SoundBlock]:
+        """Its place was filled. If that goes on, the source paused without saying so in its time stamps: count it anew."""
+        if self._useless_since_s is None:
+            self._useless_since_s = now_s
+        if now_s - self._useless_since_s < RENUMBER_AFTER_S:
+            return []
+        self._renumber(pts, len(samples), now_s)
+        return self.push(pts, samples, now_s)
+
+    def _renumber(self, pts: int, length: int, now_s: float) -> None:
+        self._shift = max(self._next, self._present(now_s) - length) - pts
+        self._useless_since_s = None
+        self._timeline.forget()
+        self.renumbered += 1
+
+    def _present(self, now_s: float) -> int:
+        """The sample index of now, at the end of a packet."""
+        heard = max(0, self._timeline.sample_at(now_s))
+        return heard + (self._end_phase - heard) % PACKET_SAMPLES
+
+    def _silence_until(self, sample: int) -> list[SoundBlock]:
+        missing = sample - self._next
+        if missing <= 0:
+            return []
+        block = SoundBlock(self._next, np.zeros(missing, np.int16))
+        self._next = sample
+        self.concealed_samples += missing
+        return [block]

@@ -1,0 +1,376 @@
+"""One person's session: a WebRTC connection, the way of its sound in and of its pictures and voice out.
+
+Sound comes in through the microphone's track, is numbered and freed of gaps (`microphone`), kept for the voice (`voice_delay`) and sent
+to the render worker. Pictures come back through shared memory. Both leave by one clock (`timeline`, `tracks`). Whatever fails here ends
+this session and no other.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import math
+import secrets
+import statistics
+import time
+from collections import deque
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import av
+import numpy as np
+from aiortc import RTCConfiguration, RTCIceServer, RTCPeerConnection, RTCSessionDescription
+from aiortc.mediastreams import MediaStreamError
+
+from renderer.errors import BadInput, VisavisError
+from renderer.types import FPS
+from server.audio_jitter_buffer import install_direct_buffer
+from server.media_limits import prefer_codecs
+from server.messages import Answer, BadMessage, Error, Offer, Ping, Pong, Set, State, Stats, parse_client_message
+from server.microphone import Microphone
+from server.pictures import PictureQueue
+from server.timeline import VOICE_RATE_HZ, SessionTimeline
+from server.tracks import PictureTrack, VoiceTrack, sleep_until
+from server.voice_delay import VoiceDelay
+from server.worker_messages import ChangeSession, OpenSession, Sound
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Coroutine
+    from typing import Any
+
+    from aiortc import MediaStreamTrack, RTCDataChannel
+    from jaxtyping import Int16
+
+    from server.audio_jitter_buffer import DirectAudioJitterBuffer
+    from server.avatar_library import AvatarLibrary
+    from server.messages import ErrorCode, ServerMessage
+    from server.metrics import Metrics
+    from server.pictures import Picture
+    from server.render_process import RenderProcess
+    from server.worker_messages import AvatarChosen, AvatarRefused, FrameReady
+
+logger = logging.getLogger(__name__)
+
+CONTROL_CHANNEL = "control"
+CONNECT_TIMEOUT_S = 20.0
+CLOSE_TIMEOUT_S = 5.0
+STATS_PERIOD_S = 1.0
+VOICE_SPARE_S = 1.0
+"""Voice kept beyond the latency, so that a slow loop finds it still there."""
+MAX_MEDIA_SECTIONS = 4
+LEVEL_DECAY = 0.8
+"""Of the level shown, a packet of 20 ms."""
+FULL_SCALE = 32768.0
+
+
+class SdpError(BadInput):
+    """An offer that cannot be answered; the text says why."""
+
+
+@dataclass(frozen=True)
+class SessionPlan:
+    """What the server decided about a session before it begins."""
+
+    avatar: str
+    size: int
+    stride: int
+    latency_ms: float
+    sound_needed: int
+    """See `worker_messages.Ready`."""
+    ice_servers: tuple[str, ...] = ()
+
+
+class Session:
+    """Owns everything of one session; `aclose` gives it all back."""
+
+    def __init__(
+        self,
+        plan: SessionPlan,
+        render: RenderProcess,
+        library: AvatarLibrary,
+        metrics: Metrics,
+        notify: Callable[[ServerMessage], None],
+        on_end: Callable[[Session], None],
+    ) -> None:
+        """`notify` hands a message to the page; `on_end` is called once when the session ended by itself."""
+        self.id = secrets.token_hex(8)
+        self.stride = plan.stride
+        self._plan, self._render, self._library, self._metrics = plan, render, library, metrics
+        self._notify, self._on_end = notify, on_end
+        self._number, self._region = render.reserve()
+        self._pictures = PictureQueue(render.ring, self._region)
+        self._state = State(avatar=library.name(plan.avatar), voice=True, smoothing=0.0, size=plan.size)
+        latency_s = plan.latency_ms / 1000
+        self._timeline = SessionTimeline(time.monotonic(), latency_s)
+        self._microphone = Microphone(self._timeline, plan.sound_needed)
+        self._voice = VoiceDelay(int((latency_s + VOICE_SPARE_S) * VOICE_RATE_HZ))
+        self._jitter_buffer: DirectAudioJitterBuffer | None = None
+        self._begun, self._first_picture = asyncio.Event(), asyncio.Event()
+        self._level = 0.0
+        self._render_ms: deque[float] = deque(maxlen=FPS)
+        self._new_frames = 0
+        self._tasks: set[asyncio.Task[None]] = set()
+        self._ended = False
+        servers = [RTCIceServer(url) for url in plan.ice_servers]
+        self._peer = RTCPeerConnection(RTCConfiguration(iceServers=servers))
+
+    # ---- beginning and end
+
+    async def answer(self, offer: Offer) -> Answer:
+        """Answer the offer. Raises SdpError, or VisavisError where the avatar cannot be shown."""
+        opening = OpenSession(
+            session=self._number,
+            region=self._region,
+            avatar=self._plan.avatar,
+            size=self._plan.size,
+            smoothing=self._state.smoothing,
+            seed=self._number,
+            origin_s=self._timeline.origin_s,
+            latency_s=self._timeline.latency_s,
+        )
+        await self._render.open_session(opening, self)
+        self._peer.on("track", self._on_track)
+        self._peer.on("datachannel", self._on_channel)
+        self._peer.on("connectionstatechange", self._on_connection_state)
+        try:
+            sdp = await self._negotiate(offer.sdp)
+        except Exception as error:
+            # aiortc raises whatever its parser stumbles over.
+            raise SdpError(f"the offer cannot be answered: {error or type(error).__name__}") from error
+        self._spawn(self._end_if_not_connected())
+        return Answer(sdp=sdp, session=self.id, latency_ms=round(self._plan.latency_ms, 1), size=self._plan.size)
+
+    async def _negotiate(self, sdp: str) -> str:
+        sections = [line.split()[0] for line in sdp.splitlines() if line.startswith("m=")]
+        if "m=video" not in sections:
+            raise SdpError("no video section to answer with the picture")
+        if len(sections) > MAX_MEDIA_SECTIONS or sections.count("m=video") > 1 or sections.count("m=audio") > 1:
+            raise SdpError(f"{len(sections)} media sections; one audio, one video and one data section are served")
+        if "m=audio" in sections:
+            self._peer.addTrack(VoiceTrack(self))
+        self._peer.addTrack(PictureTrack(self))
+        # Codecs are chosen inside setRemoteDescription, so preferences come before it.
+        for transceiver in self._peer.getTransceivers():
+            prefer_codecs(transceiver)
+            if transceiver.kind == "video":
+                transceiver.direction = "sendonly"
+        await self._peer.setRemoteDescription(RTCSessionDescription(sdp, "offer"))
+        for transceiver in self._peer.getTransceivers():
+            if transceiver.kind == "audio":
+                self._jitter_buffer = install_direct_buffer(transceiver.receiver)
+        await self._peer.setLocalDescription(await self._peer.createAnswer())
+        return str(self._peer.localDescription.sdp)
+
+    @property
+    def queue_length(self) -> int:
+        """Pictures that wait for their time."""
+        return len(self._pictures)
+
+    async def aclose(self) -> None:
+        """Free everything; may be called twice."""
+        self._ended = True
+        self._render.release(self._number)
+        for task in list(self._tasks):
+            task.cancel()
+        await asyncio.gather(*self._tasks, return_exceptions=True)
+        try:
+            await asyncio.wait_for(self._peer.close(), CLOSE_TIMEOUT_S)
+        except asyncio.TimeoutError:
+            logger.warning("session %s: its connection did not close within %g s", self.id, CLOSE_TIMEOUT_S)
+        self._metrics.count_packets_lost(self._jitter_buffer)
+
+    def _end(self, code: ErrorCode | None = None, message: str = "") -> None:
+        """The session is over from within."""
+        if self._ended:
+            return
+        self._ended = True
+        if code is not None:
+            self._notify(Error(code=code, message=message))
+        self._on_end(self)
+
+    def _on_connection_state(self) -> None:
+        state = self._peer.connectionState
+        logger.info("session %s: %s", self.id, state)
+        if state == "connected":
+            self._begin()
+        elif state in ("failed", "closed"):
+            self._end("internal", "the media connection was lost")
+
+    async def _end_if_not_connected(self) -> None:
+        await asyncio.sleep(CONNECT_TIMEOUT_S)
+        if not self._begun.is_set():
+            self._end("internal", f"no media connection came about within {CONNECT_TIMEOUT_S:g} s")
+
+    def _begin(self) -> None:
+        """Time starts now."""
+        if self._begun.is_set():
+            return
+        self._timeline.start(time.monotonic())
+        self._begun.set()
+        self._notify(self._state)
+        self._spawn(self._report())
+
+    def _spawn(self, work: Coroutine[Any, Any, None]) -> None:
+        task = asyncio.create_task(self._guarded(work))
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)
+
+    async def _guarded(self, work: Coroutine[Any, Any, None]) -> None:
+        """A fault in one of the session's tasks ends the session, in words."""
+        try:
+            await work
+        except asyncio.CancelledError:
+            raise
+        except Exception as error:
+            logger.exception("session %s failed", self.id)
+            self._end("internal", f"the session failed: {type(error).__name__}")
+
+    # ---- sound in
+
+    def _on_track(self, track: MediaStreamTrack) -> None:
+        if track.kind == "audio":
+            self._spawn(self._listen(track))
+
+    async def _listen(self, track: MediaStreamTrack) -> None:
+        while True:
+            try:
+                frame = await track.recv()
+            except MediaStreamError:
+                return
+            assert isinstance(frame, av.AudioFrame) and frame.pts is not None
+            self._begin()
+            self._hear(frame, frame.pts)
+
+    def _hear(self, frame: av.AudioFrame, pts: int) -> None:
+        samples = _mono(frame)
+        self._level = max(LEVEL_DECAY * self._level, _root_mean_square(samples))
+        for block in self._microphone.push(pts, samples, time.monotonic()):
+            self._pass_on(block.first_sample, block.samples)
+
+    def _pass_on(self, first_sample: int, samples: Int16[np.ndarray, " n"]) -> None:
+        self._voice.write(first_sample, samples)
+        self._render.send(Sound(self._number, first_sample, samples.tobytes(), self._timeline.origin_s))
+
+    # ---- pictures and voice out (MediaSource)
+
+    async def wait_for(self, sample: int) -> float:
+        await self._begun.wait()
+        for block in self._microphone.tick(time.monotonic()):
+            self._level *= LEVEL_DECAY
+            self._pass_on(block.first_sample, block.samples)
+        return await sleep_until(self._timeline.presentation_time(sample))
+
+    async def picture(self, frame: int) -> Picture:
+        picture = self._pictures.show(frame)
+        while picture is None:
+            await self._first_picture.wait()
+            picture = self._pictures.show(frame)
+            if picture is None:
+                self._first_picture.clear()
+        self._metrics.count_frame(is_late=picture.frame != frame)
+        return picture
+
+    def voice(self, first_sample: int, length: int) -> Int16[np.ndarray, " length"]:
+        if not self._state.voice:
+            return np.zeros(length, np.int16)
+        return self._voice.read(first_sample, length)
+
+    # ---- news of the render worker (FrameListener)
+
+    def frame_ready(self, message: FrameReady) -> None:
+        self._pictures.add(message)
+        self._render_ms.append(message.render_ms)
+        self._new_frames += 1
+        self._metrics.observe_render(message.render_ms)
+        self._first_picture.set()
+
+    def avatar_chosen(self, message: AvatarChosen) -> None:
+        self._change_state(avatar=self._library.name(message.avatar), loading=None)
+
+    def avatar_refused(self, message: AvatarRefused) -> None:
+        self._notify(Error(code="unknown_avatar", message=message.message))
+        self._change_state(loading=None)
+
+    def render_failed(self, message: str) -> None:
+        logger.error("session %s: %s", self.id, message)
+        self._end("internal", "the avatar can no longer be rendered; start again")
+
+    # ---- control
+
+    def _on_channel(self, channel: RTCDataChannel) -> None:
+        if channel.label != CONTROL_CHANNEL:
+            return
+
+        def reply(message: ServerMessage) -> None:
+            if channel.readyState == "open":
+                channel.send(message.model_dump_json())
+
+        @channel.on("message")
+        def on_message(text: str | bytes) -> None:
+            try:
+                message = parse_client_message(text)
+            except BadMessage as error:
+                reply(Error(code="bad_message", message=str(error)))
+                return
+            if isinstance(message, Set | Ping):
+                self.control(message, reply)
+            else:
+                reply(Error(code="bad_message", message=f"{message.type!r} belongs on the socket; set and ping are read here"))
+
+    def control(self, message: Set | Ping, reply: Callable[[ServerMessage], None]) -> None:
+        """Act on a control message, by whichever way it came; `reply` answers by the same."""
+        if isinstance(message, Ping):
+            reply(Pong(t=message.t))
+            return
+        if message.avatar is not None and message.avatar != self._state.avatar:
+            try:
+                path = str(self._library.path(message.avatar))
+            except VisavisError as error:
+                reply(Error(code="unknown_avatar", message=str(error)))
+                return
+            self._render.send(ChangeSession(self._number, avatar=path))
+            self._state = self._state.model_copy(update={"loading": message.avatar})
+        if message.smoothing is not None:
+            self._render.send(ChangeSession(self._number, smoothing=message.smoothing))
+        voice = self._state.voice if message.voice is None else message.voice
+        smoothing = self._state.smoothing if message.smoothing is None else message.smoothing
+        self._change_state(voice=voice, smoothing=smoothing)
+
+    def _change_state(self, **changes: Any) -> None:
+        self._state = self._state.model_copy(update=changes)
+        self._notify(self._state)
+
+    async def _report(self) -> None:
+        """The figures, once a second."""
+        last_s, last_frames = time.monotonic(), self._new_frames
+        while True:
+            await asyncio.sleep(STATS_PERIOD_S)
+            now_s, frames = time.monotonic(), self._new_frames
+            self._notify(
+                Stats(
+                    fps=round((frames - last_frames) / (now_s - last_s), 2),
+                    late_percent=round(100 * self._pictures.late_share, 2),
+                    latency_ms=round(self._plan.latency_ms, 1),
+                    queue=len(self._pictures),
+                    render_ms=round(statistics.median(self._render_ms), 2) if self._render_ms else 0.0,
+                    audio_level=round(self._level, 4),
+                )
+            )
+            last_s, last_frames = now_s, frames
+
+
+def _mono(frame: av.AudioFrame) -> Int16[np.ndarray, " n"]:
+    """aiortc decodes Opus to interleaved int16 stereo at 48 kHz."""
+    if frame.format.name != "s16" or frame.sample_rate != VOICE_RATE_HZ:
+        raise ValueError(f"sound as {frame.format.name} at {frame.sample_rate} Hz; int16 at {VOICE_RATE_HZ} Hz was expected")
+    channels = len(frame.layout.channels)
+    samples: Int16[np.ndarray, "n channels"] = frame.to_ndarray().reshape(-1, channels)
+    mean: Int16[np.ndarray, " n"] = (samples.sum(1, dtype=np.int32) // channels).astype(np.int16)
+    return mean
+
+
+def _root_mean_square(samples: Int16[np.ndarray, " n"]) -> float:
+    if not len(samples):
+        return 0.0
+    values = samples.astype(np.float32)
+    return math.sqrt(float(values @ values) / len(values)) / FULL_SCALE

@@ -1,0 +1,209 @@
+"""What the live server can be told: a YAML file and then flags, which win.
+
+Every error is one line that names the value and what is possible; the command then exits with 2.
+"""
+
+from __future__ import annotations
+
+import argparse
+import dataclasses
+import ipaddress
+import os
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, NoReturn
+
+from renderer.backends.base import MAX_SIZE_PX, MIN_SIZE_PX
+from renderer.errors import BadInput
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+DEVICES = ("auto", "cpu", "cuda")
+LOG_LEVELS = ("debug", "info", "warning", "error")
+MIN_LATENCY_MS, MAX_LATENCY_MS = 100.0, 2000.0
+MAX_SESSIONS = 64
+
+
+@dataclass(frozen=True)
+class ServerSettings:
+    """See `--help`, which is made of these lines."""
+
+    host: str = "127.0.0.1"
+    """address to listen on; off this machine a token is required"""
+    port: int = 8000
+    """TCP port of page, signalling and API; the media take free UDP ports"""
+    avatar: str = "bundled"
+    """avatar shown first: a file, or the name of one that is known"""
+    avatars: Path | None = None
+    """folder with more *.avatar files to choose from"""
+    encoder: str | None = None
+    """audio encoder: "bundled", an .onnx file, a folder or a hub name; default: the one the avatar was trained with"""
+    device: str = "auto"
+    """what renders: auto, cpu or cuda"""
+    backend: str = "auto"
+    """how the CPU renders: auto, cpu (fused, native) or torch (slow)"""
+    size: int | None = None
+    """height of the picture in pixels, a multiple of 16; auto: the largest that holds 25 frames a second"""
+    threads: int | None = None
+    """render threads; auto: half of the processor's cores, at most 4"""
+    max_sessions: int | None = None
+    """people served at a time; auto: as many as the measured speed allows"""
+    latency_ms: float | None = None
+    """time from a sound's arrival to its picture, in ms; auto: look-ahead + measured render time + margin"""
+    token: str | None = None
+    """secret of the page's address; auto off this machine: made anew at each start and printed"""
+    ice_servers: tuple[str, ...] = ()
+    """STUN or TURN servers (stun:host:port), for browsers behind another router; default none"""
+    log_level: str = "info"
+    """debug, info, warning or error"""
+
+    def __post_init__(self) -> None:
+        if not 0 <= self.port <= 65535:
+            raise BadInput(f"port {self.port}: 1 to 65535 is possible (0: any free one)")
+        if self.device not in DEVICES:
+            raise BadInput(f"device {self.device!r}: one of {', '.join(DEVICES)} is possible")
+        if self.device == "cuda":
+            raise BadInput("device 'cuda': no CUDA backend is installed here; auto and cpu are possible")
+        if self.size is not None and (not MIN_SIZE_PX <= self.size <= MAX_SIZE_PX or self.size % 16):
+            raise BadInput(f"size {self.size}: a multiple of 16 from {MIN_SIZE_PX} to {MAX_SIZE_PX} pixels is possible, or auto")
+        if self.threads is not None and not 1 <= self.threads <= 64:
+            raise BadInput(f"threads {self.threads}: 1 to 64 are possible, or auto")
+        if self.max_sessions is not None and not 1 <= self.max_sessions <= MAX_SESSIONS:
+            raise BadInput(f"max_sessions {self.max_sessions}: 1 to {MAX_SESSIONS} are possible, or auto")
+        if self.latency_ms is not None and not MIN_LATENCY_MS <= self.latency_ms <= MAX_LATENCY_MS:
+            raise BadInput(f"latency_ms {self.latency_ms:g}: {MIN_LATENCY_MS:g} to {MAX_LATENCY_MS:g} is possible, or auto")
+        if self.log_level not in LOG_LEVELS:
+            raise BadInput(f"log_level {self.log_level!r}: one of {', '.join(LOG_LEVELS)} is possible")
+        if self.avatars is not None and not self.avatars.is_dir():
+            raise BadInput(f"avatars {str(self.avatars)!r}: not a folder")
+        if self.token is not None and not self.token:
+            raise BadInput("token '': an empty token protects nothing; leave it out, or give one")
+        for server in self.ice_servers:
+            if server.split(":")[0] not in ("stun", "turn", "turns"):
+                raise BadInput(f"ice_servers {server!r}: stun:host:port or turn:host:port is possible")
+
+    @property
+    def is_local(self) -> bool:
+        """Whether only this machine can reach the server."""
+        if self.host == "localhost":
+            return True
+        try:
+            return ipaddress.ip_address(self.host).is_loopback
+        except ValueError:
+            return False
+
+    @property
+    def render_threads(self) -> int:
+        if self.threads is not None:
+            return self.threads
+        return max(1, min(4, (os.cpu_count() or 1) // 2))
+
+
+_AUTO = ("size", "threads", "max_sessions", "latency_ms", "token")
+"""Fields where the word auto stands for None."""
+
+
+@dataclass(frozen=True)
+class _Flag:
+    metavar: str
+    parse: Any
+
+
+_FLAGS = {
+    "host": _Flag("ADDRESS", str),
+    "port": _Flag("N", int),
+    "avatar": _Flag("FILE|NAME", str),
+    "avatars": _Flag("DIR", Path),
+    "encoder": _Flag("NAME", str),
+    "device": _Flag("DEVICE", str),
+    "backend": _Flag("NAME", str),
+    "size": _Flag("PX", int),
+    "threads": _Flag("N", int),
+    "max_sessions": _Flag("N", int),
+    "latency_ms": _Flag("MS", float),
+    "token": _Flag("TEXT", str),
+    "ice_servers": _Flag("URL,…", lambda text: tuple(part for part in text.split(",") if part)),
+    "log_level": _Flag("LEVEL", str),
+}
+
+
+class _Parser(argparse.ArgumentParser):
+    """Raises where argparse would print its usage and exit."""
+
+    def error(self, message: str) -> NoReturn:
+        raise BadInput(f"{message}; see --help")
+
+
+def read_settings(arguments: Sequence[str]) -> ServerSettings:
+    """From the command line, and the YAML file it names. Raises BadInput."""
+    given = {key: value for key, value in vars(_parser().parse_args(arguments)).items() if value is not None}
+    config = given.pop("config", None)
+    values: dict[str, Any] = _read_yaml(Path(config)) if config is not None else {}
+    for key, text in given.items():
+        values[key] = _convert(key, text, f"--{key.replace('_', '-')}")
+    return ServerSettings(**values)
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = _Parser(
+        prog="run_server.py",
+        description="Speak into a browser's microphone, and an avatar speaks your words as live video.",
+        formatter_class=lambda prog: argparse.HelpFormatter(prog, max_help_position=28, width=118),
+        allow_abbrev=False,
+    )
+    documentation = _field_documentation()
+    for item in dataclasses.fields(ServerSettings):
+        default = "auto" if item.name in _AUTO else item.default
+        shown = f" (default {default})" if default not in (None, ()) else ""
+        words = documentation[item.name].replace("%", "%%")
+        parser.add_argument(f"--{item.name.replace('_', '-')}", dest=item.name, metavar=_FLAGS[item.name].metavar, help=words + shown)
+    parser.add_argument("--config", metavar="FILE.yaml", help="settings by the names above with _ for -; flags win over it")
+    return parser
+
+
+def _field_documentation() -> dict[str, str]:
+    """The string under each field of ServerSettings."""
+    import ast
+    import inspect
+
+    body = ast.parse(inspect.getsource(ServerSettings)).body[0]
+    assert isinstance(body, ast.ClassDef)
+    documentation = {}
+    for statement, following in zip(body.body, body.body[1:], strict=False):
+        if isinstance(statement, ast.AnnAssign) and isinstance(following, ast.Expr) and isinstance(statement.target, ast.Name):
+            documentation[statement.target.id] = str(ast.literal_eval(following.value))
+    return documentation
+
+
+def _read_yaml(path: Path) -> dict[str, Any]:
+    import yaml
+
+    try:
+        values = yaml.safe_load(path.read_text(encoding="utf-8"))
+    except OSError as error:
+        raise BadInput(f"cannot read --config {path}: {error.strerror}") from error
+    except (yaml.YAMLError, UnicodeDecodeError) as error:
+        raise BadInput(f"--config {path}: not YAML ({' '.join(str(error).split())})") from error
+    if values is None:
+        return {}
+    if not isinstance(values, dict):
+        raise BadInput(f"--config {path}: names and values were expected, not {type(values).__name__}")
+    for key in values:
+        if key not in _FLAGS:
+            raise BadInput(f"--config {path}: no setting {key!r}; known: {', '.join(_FLAGS)}")
+    return {
+        key: _convert(key, ",".join(map(str, value)) if isinstance(value, list) else str(value), f"--config {path}: {key}")
+        for key, value in values.items()
+        if value is not None
+    }
+
+
+def _convert(key: str, text: str, place: str) -> Any:
+    if text == "auto" and key in _AUTO:
+        return None
+    try:
+        return _FLAGS[key].parse(text)
+    except ValueError:
+        kind = "a number" if _FLAGS[key].parse in (int, float) else "a value"
+        raise BadInput(f"{place} {text!r}: {kind}{' or auto' if key in _AUTO else ''} was expected") from None

@@ -1,0 +1,92 @@
+"""Which picture size this machine holds at 25 frames a second: a measurement at start, and the rule that reads it.
+
+Times are in ms. A frame's share of work is the audio encoder's for its 40 ms of sound, the picture, and its conversion.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from renderer.types import FPS
+from server.timeline import VOICE_RATE_HZ
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+
+    from server.worker_messages import Ready
+
+CANDIDATE_SIZES_PX = (512, 384, 320, 256, 192, 160, 128)
+FIRST_SIZE_PX = 256
+FRAME_MS = 1000.0 / FPS
+HEADROOM = 0.6
+"""Share of a frame's time that its work may take. The rest is for the video encoder, the network, and a browser on the same machine."""
+BUSY_SHARE = 0.9
+"""Share of its time that the render worker may be busy before frames have to be left out."""
+MARGIN_MS = 25.0
+"""For jitter of the network and of two event loops."""
+MAX_LATENCY_MS = 600.0
+WARM_UP_FRAMES = 2
+MEASURED_FRAMES = 14
+
+
+@dataclass(frozen=True)
+class RenderTimes:
+    """Frames of one size."""
+
+    size: int
+    median_ms: float
+    p95_ms: float
+
+    @classmethod
+    def of(cls, size: int, times_ms: Sequence[float]) -> RenderTimes:
+        return cls(size, float(np.median(times_ms)), float(np.percentile(times_ms, 95)))
+
+
+@dataclass(frozen=True)
+class SizeChoice:
+    times: RenderTimes
+    stride: int
+    """Every so many-th frame is rendered."""
+
+    @property
+    def fps(self) -> float:
+        return FPS / self.stride
+
+
+def choose_size(measure: Callable[[int], RenderTimes], encode_ms: float, wished: int | None) -> SizeChoice:
+    """Measure until the largest size is found that holds 25 FPS; a wished size is taken as it is, at a lower rate if need be."""
+    if wished is not None:
+        return _paced(measure(wished), encode_ms)
+    times = measure(FIRST_SIZE_PX)
+    budget_ms = HEADROOM * FRAME_MS - encode_ms
+    # A picture's time grows with its pixels: go to where that says, then down until it is true.
+    affordable = FIRST_SIZE_PX * math.sqrt(max(0.0, budget_ms) / times.p95_ms)
+    candidates = [size for size in CANDIDATE_SIZES_PX if size <= affordable] or [CANDIDATE_SIZES_PX[-1]]
+    for size in candidates:
+        if size != times.size:
+            times = measure(size)
+        if times.p95_ms <= budget_ms:
+            break
+    return _paced(times, encode_ms)
+
+
+def _paced(times: RenderTimes, encode_ms: float) -> SizeChoice:
+    """25 FPS if the median fits a frame at all with some room; else every n-th frame."""
+    room_ms = BUSY_SHARE * FRAME_MS
+    return SizeChoice(times, max(1, math.ceil((times.median_ms + encode_ms) / room_ms)))
+
+
+def affordable_sessions(ready: Ready) -> int:
+    """How many sessions one render worker serves in time."""
+    return max(1, int(BUSY_SHARE * FRAME_MS * ready.stride / (ready.render_ms + ready.encode_ms)))
+
+
+def automatic_latency_ms(ready: Ready, look_ahead_ms: float, sessions: int) -> float:
+    """The least constant latency at which a picture is there in time: its sound, its work (and that of the others), and a margin."""
+    heard_ms = max(look_ahead_ms, ready.sound_needed * 1000 / VOICE_RATE_HZ)
+    work_ms = ready.encode_ms + ready.render_p95_ms + (sessions - 1) * (ready.encode_ms + ready.render_ms)
+    return min(MAX_LATENCY_MS, heard_ms + work_ms + MARGIN_MS)

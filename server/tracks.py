@@ -1,0 +1,106 @@
+"""The two tracks that leave: pictures and voice, each frame at its own absolute time of one clock.
+
+aiortc asks for a frame, encodes it in a thread, sends it and asks again. Video frame k leaves at the presentation time of sample
+k * 1920, audio packet n at that of sample n * 960 (see `timeline`), and their time stamps say the same: k * 3600 at 90 kHz, n * 960 at
+48 kHz. A picture that is late is shown one frame later or not at all; a sound packet is never left out, for its count is the clock.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from fractions import Fraction
+from typing import TYPE_CHECKING, Protocol
+
+import av
+import numpy as np
+from aiortc import MediaStreamTrack
+from aiortc.mediastreams import MediaStreamError
+
+from renderer.types import FPS
+from server.timeline import VOICE_RATE_HZ
+
+if TYPE_CHECKING:
+    from jaxtyping import Int16
+
+    from server.pictures import Picture
+
+VIDEO_CLOCK_HZ = 90_000
+VIDEO_TIME_BASE = Fraction(1, VIDEO_CLOCK_HZ)
+AUDIO_TIME_BASE = Fraction(1, VOICE_RATE_HZ)
+PACKET_SAMPLES = 960
+FRAME_SAMPLES = VOICE_RATE_HZ // FPS
+
+
+class MediaSource(Protocol):
+    """What the tracks need of their session."""
+
+    stride: int
+    """Every so many-th frame is shown."""
+
+    async def wait_for(self, sample: int) -> float:
+        """Return at the presentation time of a sample, with how late it is, in s."""
+        ...
+
+    async def picture(self, frame: int) -> Picture:
+        """What to show for a frame whose time has come."""
+        ...
+
+    def voice(self, first_sample: int, length: int) -> Int16[np.ndarray, " length"]: ...
+
+
+class PictureTrack(MediaStreamTrack):
+    """The avatar."""
+
+    kind = "video"
+
+    def __init__(self, source: MediaSource) -> None:
+        super().__init__()
+        self._source = source
+        self._frame = 0
+
+    async def recv(self) -> av.VideoFrame:
+        if self.readyState != "live":
+            raise MediaStreamError
+        late_s = await self._source.wait_for(self._frame * FRAME_SAMPLES)
+        # After a stall of the loop the frames whose time is over are left out.
+        period_s = self._source.stride / FPS
+        self._frame += self._source.stride * int(late_s / period_s)
+        picture = await self._source.picture(self._frame)
+        frame = av.VideoFrame.from_ndarray(picture.planes.reshape(-1, picture.width), format="yuv420p")
+        frame.pts = self._frame * VIDEO_CLOCK_HZ // FPS
+        frame.time_base = VIDEO_TIME_BASE
+        self._frame += self._source.stride
+        return frame
+
+
+class VoiceTrack(MediaStreamTrack):
+    """The speaker's own voice, delayed to match."""
+
+    kind = "audio"
+
+    def __init__(self, source: MediaSource) -> None:
+        super().__init__()
+        self._source = source
+        self._packet = 0
+
+    async def recv(self) -> av.AudioFrame:
+        if self.readyState != "live":
+            raise MediaStreamError
+        first = self._packet * PACKET_SAMPLES
+        await self._source.wait_for(first)
+        samples = self._source.voice(first, PACKET_SAMPLES)
+        frame = av.AudioFrame.from_ndarray(np.ascontiguousarray(samples)[None], format="s16", layout="mono")
+        frame.sample_rate = VOICE_RATE_HZ
+        frame.pts = first
+        frame.time_base = AUDIO_TIME_BASE
+        self._packet += 1
+        return frame
+
+
+async def sleep_until(deadline_s: float) -> float:
+    """Sleep to a time of the loop's monotonic clock; returns how late it is then, in s."""
+    loop = asyncio.get_running_loop()
+    delay_s = deadline_s - loop.time()
+    if delay_s > 0:
+        await asyncio.sleep(delay_s)
+    return max(0.0, loop.time() - deadline_s)

@@ -1,0 +1,176 @@
+"""What the media process and the render worker say to each other, over one private socket pair.
+
+A message is its length (4 bytes, big-endian) and its pickle; both ends are this program, and nobody else holds the descriptors. Local
+times are seconds of the monotonic clock, which the processes of one machine share. Sound is 48 kHz, int16, mono.
+"""
+
+from __future__ import annotations
+
+import pickle
+import struct
+from dataclasses import dataclass
+from typing import Any
+
+LENGTH = struct.Struct(">I")
+MAX_MESSAGE_BYTES = 16 << 20
+
+
+@dataclass(frozen=True)
+class WorkerOptions:
+    """What a worker is started with."""
+
+    avatar: str
+    """Path of the avatar shown by default."""
+    encoder: str | None
+    """Audio encoder by name or folder; None: the one the avatar names."""
+    backend: str
+    size: int | None
+    """Height of the picture in px; None: measure."""
+    threads: int
+    regions: int
+    max_pixels: int
+    """The last two: `RingLayout` of the inherited memory."""
+    log_level: str
+
+
+@dataclass(frozen=True)
+class OpenSession:
+    """Begin a session: from now on its sound is awaited and its frames are rendered."""
+
+    session: int
+    """Never used twice."""
+    region: int
+    """Of the frame ring."""
+    avatar: str
+    size: int
+    smoothing: float
+    seed: int
+    origin_s: float
+    latency_s: float
+
+
+@dataclass(frozen=True)
+class Sound:
+    """A stretch of a session's microphone."""
+
+    session: int
+    first_sample: int
+    pcm: bytes
+    origin_s: float
+    """Where the session's timeline stands now: frame k is due at origin + k / fps + latency."""
+
+
+@dataclass(frozen=True)
+class ChangeSession:
+    """What is None stays."""
+
+    session: int
+    avatar: str | None = None
+    smoothing: float | None = None
+
+
+@dataclass(frozen=True)
+class CloseSession:
+    session: int
+
+
+ToWorker = OpenSession | Sound | ChangeSession | CloseSession
+
+
+@dataclass(frozen=True)
+class Ready:
+    """Everything is loaded and warm."""
+
+    size: int
+    width: int
+    """Of the default avatar's picture at that size, px."""
+    stride: int
+    """Every so many-th frame is rendered; 1 unless the machine is too slow for 25 a second."""
+    sound_needed: int
+    """Samples at 48 kHz after a frame's own time without which it cannot be rendered."""
+    encode_ms: float
+    """Audio encoder, for the sound of one frame."""
+    render_ms: float
+    """Median of a picture, conversion included."""
+    render_p95_ms: float
+    backend: str
+    isa: str
+    words: str
+    """The measurement in one line."""
+
+
+@dataclass(frozen=True)
+class StartFailed:
+    """The worker ends after this; `message` is one line for the user."""
+
+    message: str
+
+
+@dataclass(frozen=True)
+class SessionOpened:
+    session: int
+
+
+@dataclass(frozen=True)
+class SessionFailed:
+    session: int
+    message: str
+
+
+@dataclass(frozen=True)
+class FrameReady:
+    """Frame `frame` lies in the ring."""
+
+    session: int
+    frame: int
+    width: int
+    height: int
+    render_ms: float
+
+
+@dataclass(frozen=True)
+class AvatarChosen:
+    """The swap asked for by ChangeSession is done; from `frame` on the other avatar is seen."""
+
+    session: int
+    avatar: str
+    frame: int
+
+
+@dataclass(frozen=True)
+class AvatarRefused:
+    """It could not be loaded, or is for another encoder; what was shown goes on."""
+
+    session: int
+    avatar: str
+    message: str
+
+
+FromWorker = Ready | StartFailed | SessionOpened | SessionFailed | FrameReady | AvatarChosen | AvatarRefused
+
+
+def pack(message: ToWorker | FromWorker | WorkerOptions) -> bytes:
+    body = pickle.dumps(message, protocol=pickle.HIGHEST_PROTOCOL)
+    return LENGTH.pack(len(body)) + body
+
+
+class Unpacker:
+    """Cuts a byte stream into messages."""
+
+    def __init__(self) -> None:
+        self._buffer = bytearray()
+
+    def feed(self, data: bytes) -> list[Any]:
+        """The messages completed by `data`."""
+        self._buffer += data
+        messages = []
+        while len(self._buffer) >= LENGTH.size:
+            (length,) = LENGTH.unpack_from(self._buffer)
+            if length > MAX_MESSAGE_BYTES:
+                raise ValueError(f"a message of {length} bytes between the processes; at most {MAX_MESSAGE_BYTES} are possible")
+            end = LENGTH.size + length
+            if len(self._buffer) < end:
+                break
+            messages.append(pickle.loads(self._buffer[LENGTH.size : end]))
+            del self._buffer[:end]
+        return messages

@@ -1,0 +1,122 @@
+"""What the render worker keeps of one session: its sound on the way to the encoder, its conditions, and when its frames are due.
+
+Pure: every call is told the time (local monotonic seconds, see `timeline`). Frame k shows the sound from k / 25 s on.
+"""
+
+from __future__ import annotations
+
+import math
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from renderer.audio.resample import Resampler
+from renderer.audio.streaming import StreamingEncoder
+from renderer.condition_stream import ConditionStream
+from renderer.field.config import STEPS_PER_FRAME
+from renderer.types import FPS, AudioChunk
+from server.frame_ring import SLOTS
+from server.timeline import VOICE_RATE_HZ
+from server.worker_messages import OpenSession, Sound
+
+if TYPE_CHECKING:
+    from renderer.audio.encoder import AudioEncoder
+    from renderer.types import FrameCondition
+    from server.avatar_store import LoadedAvatar
+
+MAX_AHEAD_S = (SLOTS - 3) / FPS
+"""Frames due later than this are left for later, so that a slot is read before it is written again."""
+MAX_SOUND_GAP_S = 2.0
+FULL_SCALE = 32768.0
+
+
+class WorkerSession:
+    """One session's way from sound to frame conditions."""
+
+    def __init__(self, opening: OpenSession, loaded: LoadedAvatar, encoder: AudioEncoder, stride: int) -> None:
+        self.id, self.region, self.size = opening.session, opening.region, opening.size
+        self.loaded = loaded
+        self._stride = stride
+        self._origin_s, self._latency_s = opening.origin_s, opening.latency_s
+        self._resampler = Resampler(VOICE_RATE_HZ)
+        self._encoder = StreamingEncoder(encoder)
+        self._conditions = ConditionStream(loaded.avatar, encoder.silence_features(), opening.seed, opening.smoothing)
+        self._next_sample = 0
+        self._next_encoder_sample = 0
+        self.skipped = 0
+        """Frames given up because they could not have been in time."""
+
+    def hear(self, sound: Sound) -> None:
+        """Take the next stretch of the microphone's sound. What was dropped on the way here is silence."""
+        self._origin_s = sound.origin_s
+        samples = np.frombuffer(sound.pcm, np.int16).astype(np.float32) / FULL_SCALE
+        gap = sound.first_sample - self._next_sample
+        if gap < 0 or gap > MAX_SOUND_GAP_S * VOICE_RATE_HZ:
+            raise ValueError(f"sound from sample {sound.first_sample} on; {self._next_sample} was expected")
+        if gap:
+            samples = np.concatenate([np.zeros(gap, np.float32), samples])
+        self._next_sample += len(samples)
+        resampled = self._resampler.push(samples)
+        chunk = AudioChunk(resampled, self._next_encoder_sample)
+        self._next_encoder_sample += len(resampled)
+        features = self._encoder.push(chunk)
+        if len(features.steps):
+            self._conditions.push(features)
+
+    def deadline_s(self, frame: int) -> float:
+        """Local time at which `frame` leaves."""
+        return self._origin_s + frame / FPS + self._latency_s
+
+    def choose(self, now_s: float, render_s: float) -> int | None:
+        """The frame to render next: the first whose sound is complete and that can be in time; else the newest; None: nothing to do."""
+        shape = self.loaded.avatar.field_config.audio_window
+        newest = (self._conditions.next_step - shape.future_steps) // STEPS_PER_FRAME
+        newest -= newest % self._stride
+        frame = -(-self._conditions.next_frame // self._stride) * self._stride
+        in_time = math.ceil((now_s + render_s - self._origin_s - self._latency_s) * FPS)
+        in_time = -(-in_time // self._stride) * self._stride
+        frame = max(frame, min(in_time, newest))
+        if frame > newest or self.deadline_s(frame) > now_s + MAX_AHEAD_S:
+            return None
+        return frame
+
+    def take(self, frame: int) -> FrameCondition:
+        """The condition of the frame that `choose` gave."""
+        self.skipped += (frame - self._conditions.next_frame) // self._stride
+        self._conditions.skip_to(frame)
+        condition = self._conditions.next()
+        assert condition is not None, "choose() gives only frames whose sound is complete"
+        return condition
+
+    def swap(self, loaded: LoadedAvatar) -> int:
+        """Show another avatar from the next frame on; returns that frame."""
+        self._conditions.swap(loaded.avatar)
+        self.loaded = loaded
+        return self._conditions.next_frame
+
+    def set_smoothing(self, smoothing: float) -> None:
+        self._conditions.smoothing = smoothing
+
+
+NEED_STEP_SAMPLES = 48
+"""Resolution of `sound_needed`, 1 ms."""
+NEED_FRAMES = 4
+
+
+def sound_needed(loaded: LoadedAvatar, encoder: AudioEncoder) -> int:
+    """Samples at 48 kHz after a frame's own time that must be heard before it can be rendered.
+
+    Found by trying: resampler, encoder hops and the avatar's window all have a part in it.
+    """
+    opening = OpenSession(0, 0, "", loaded.size, 0.0, 0, origin_s=0.0, latency_s=0.0)
+    session = WorkerSession(opening, loaded, encoder, stride=1)
+    silence = np.zeros(NEED_STEP_SAMPLES, np.int16).tobytes()
+    heard, frame, needed = 0, 0, 0
+    while frame < NEED_FRAMES:
+        session.hear(Sound(0, heard, silence, origin_s=0.0))
+        heard += NEED_STEP_SAMPLES
+        while session.choose((frame - 0.5) / FPS, 0.0) is not None:
+            session.take(frame)
+            needed = max(needed, heard - frame * VOICE_RATE_HZ // FPS)
+            frame += 1
+    return needed
