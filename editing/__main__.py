@@ -10,6 +10,7 @@ COMMANDS = {
     "synthesize": ("editing.synthesize.command", "the synthetic presenter: video, sound and complete ground truth"),
     "audio-encoder": ("editing.audio_encoder.command", "make, train, export and judge the bundled audio encoder"),
     "train": ("editing.train.command", "train an avatar from a dataset"),
+    "look-ahead": ("editing.evaluate.look_ahead", "what the lips gain from hearing further ahead"),
     "evaluate": ("editing.evaluate.command", "compare an avatar with a dataset that it has not seen"),
 }
 

@@ -23,7 +23,7 @@ class TrainConfig:
     max_rays_per_step: int = 8192
     torso_pixels_per_step: int = 16_384
     training_samples_per_ray: int = 64
-    """A ray may spend more while the occupancy grid is still coarse; rendering keeps to the field's `max_samples`."""
+    """Samples a ray may spend in the first half of the head stage, while the occupancy grid is coarse; then the field's `max_samples`."""
     network_rate: float = 2e-3
     """Initial Adam rate of networks and embeddings (paper: 5e-4, with many more steps)."""
     grid_rate: float = 1e-2
@@ -50,7 +50,7 @@ class TrainConfig:
     """Rays spent anywhere in the picture."""
     patch_px: int = 24
     """Side of a lip patch in training pixels."""
-    prune_after: int = 300
+    prune_after: int = 200
     """Step from which cells that no training ray sees are dropped from the occupancy grid."""
     seed: int = 0
     threads: int = 2

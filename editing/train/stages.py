@@ -45,7 +45,8 @@ class HeadStage:
         self.field, self.clip, self.occupancy, self.config, self.rng = field, clip, occupancy, config, rng
         camera = clip.dataset.meta.camera
         self._intrinsics = (camera.fx, camera.fy, camera.cx, camera.cy)
-        self._march_config = dataclasses.replace(field.config, max_samples=config.training_samples_per_ray)
+        # Once the grid is tight, training spends the same few samples a ray that rendering will.
+        self._coarse_march = dataclasses.replace(field.config, max_samples=config.training_samples_per_ray)
         self._samples_per_ray = 40.0
 
     def step(self, index: int, lips: bool = False) -> StepReport:
@@ -59,7 +60,7 @@ class HeadStage:
             rays_o,
             rays_d,
             self.occupancy.hull if whole_hull else self.occupancy.grid,
-            self._march_config,
+            self._coarse_march if whole_hull or index < config.head_steps // 2 and not lips else field.config,
             torch.from_numpy(self.rng.random(len(rays_o), dtype=np.float32) - 0.5),
         )
         out = self._evaluate(batch, samples)
