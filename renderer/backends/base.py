@@ -70,7 +70,7 @@ def open_backend(avatar: Avatar, options: RenderOptions, backend: str = "auto") 
         try:
             return CpuBackend(avatar, options)
         except BackendUnavailable as error:
-            if backend == "cpu":
+            if backend == "cpu" or options.isa != "auto":  # an instruction set belongs to the cpu backend: asked for by name
                 raise
             return _torch_instead(avatar, options, error)
     from renderer.backends.torch_backend import TorchBackend

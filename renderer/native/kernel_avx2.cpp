@@ -1,0 +1,16 @@
+// AVX2 and FMA, float32.
+#include <immintrin.h>
+#include <x86intrin.h>
+
+#include "kernels.h"
+
+namespace visavis {
+namespace {
+constexpr int kTileOuts = 4, kTileVectors = 2;
+#include "kernels/simd_avx2.inl"
+#include "kernels/layers_float.inl"
+#include "kernels/pipeline.inl"
+constexpr Kernel kKernel = {"avx2", Layout::kTiledFloat, kTileOuts, false, render_block};
+}  // namespace
+const Kernel* avx2_kernel() { return &kKernel; }
+}  // namespace visavis

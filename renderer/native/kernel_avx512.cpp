@@ -1,0 +1,17 @@
+// AVX-512 F, BW, DQ and VL, float32.
+#include <immintrin.h>
+#include <x86intrin.h>
+
+#include "kernels.h"
+
+namespace visavis {
+namespace {
+constexpr int kTileOuts = 8, kTileVectors = 2;
+#include "kernels/simd_avx512.inl"
+#include "kernels/pairs_avx512_float.inl"
+#include "kernels/layers_float.inl"
+#include "kernels/pipeline.inl"
+constexpr Kernel kKernel = {"avx512", Layout::kTiledFloat, kTileOuts, false, render_block};
+}  // namespace
+const Kernel* avx512_kernel() { return &kKernel; }
+}  // namespace visavis
