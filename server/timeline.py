@@ -21,6 +21,8 @@ WINDOW_S = 3.0
 BUCKET_S = 0.1
 SETTLING_S = 1.0
 """At the start the origin follows at once: the first packets come in a burst from behind the handshake."""
+MAX_BURST_S = 0.5
+"""But not further than this, whatever the packets claim."""
 STEP_S = 0.025
 """When even the fastest packet of the window is later than this, the route itself has changed: the origin jumps."""
 GAIN_HZ = 0.5
@@ -33,7 +35,7 @@ class SessionTimeline:
 
     def __init__(self, start_s: float, latency_s: float) -> None:
         self.latency_s = latency_s
-        self._origin_s = start_s
+        self._origin_s = self._first_origin_s = start_s
         self._first_arrival_s: float | None = None
         self._last_arrival_s = start_s
         self._minima: deque[tuple[float, float]] = deque()
@@ -65,14 +67,14 @@ class SessionTimeline:
         transit_s = arrival_s - end_sample / VOICE_RATE_HZ
         if self._first_arrival_s is None:
             self._first_arrival_s = self._last_arrival_s = arrival_s
-            self._origin_s = transit_s
+            self._origin_s = self._first_origin_s = transit_s
         self._remember(arrival_s, transit_s)
         smallest = min(transit for _, transit in self._minima)
         elapsed_s = max(0.0, arrival_s - self._last_arrival_s)
         self._last_arrival_s = max(self._last_arrival_s, arrival_s)
         error_s = smallest - self._origin_s
         if arrival_s - self._first_arrival_s < SETTLING_S:
-            self._origin_s = min(self._origin_s, smallest)
+            self._origin_s = min(self._origin_s, max(smallest, self._first_origin_s - MAX_BURST_S))
         elif error_s > STEP_S and self._window_is_full(arrival_s):
             self._origin_s = smallest
             self.steps += 1
