@@ -92,6 +92,7 @@ test("figures are shown with signs and dashes", () => {
   assert.deepEqual(figureTexts({ fps: null, latencyMs: null, skewMs: null }), { fps: "–", latency: "–", skew: "–" });
   assert.equal(figureTexts({ fps: 1, latencyMs: 1, skewMs: 0.4 }).skew, "0 ms");
   assert.equal(figureTexts({ fps: 1, latencyMs: 1, skewMs: 8 }).skew, "+8 ms");
+  assert.equal(figureTexts({ fps: 1, latencyMs: 1, skewMs: -11_805 }).skew, "over 2 s");
 });
 
 test("level of a full-scale square, of a tenth and of silence", () => {

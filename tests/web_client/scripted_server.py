@@ -177,7 +177,7 @@ class ScriptedServer:
         async def forbid_inline_code(request: Request, call_next: RequestResponseEndpoint) -> Response:
             response = await call_next(request)
             response.headers["Content-Security-Policy"] = (
-                "default-src 'self'; connect-src 'self' ws: wss:; media-src 'self' blob: mediastream:"
+                "default-src 'self'; script-src 'self'; connect-src 'self' ws: wss:; media-src 'self' blob: mediastream:"
             )
             return response
 

@@ -183,16 +183,23 @@ export function privacyText(host) {
 }
 
 const NOTHING = "–";
+/** Beyond this the browser's estimate has lost its footing (few pictures, few sender reports): no number is shown. */
+const CREDIBLE_SKEW_MS = 2000;
 
 /**
  * @param {{fps: number|null, latencyMs: number|null, skewMs: number|null}} figures
  * @returns {{fps: string, latency: string, skew: string}} As shown.
  */
 export function figureTexts({ fps, latencyMs, skewMs }) {
-  const skew = skewMs === null ? null : Math.round(skewMs);
   return {
     fps: fps === null ? NOTHING : fps.toFixed(1),
     latency: latencyMs === null ? NOTHING : `${Math.round(latencyMs)} ms`,
-    skew: skew === null ? NOTHING : `${skew > 0 ? "+" : skew < 0 ? "−" : ""}${Math.abs(skew)} ms`,
+    skew: skewMs === null ? NOTHING : skewText(Math.round(skewMs)),
   };
+}
+
+function skewText(skewMs) {
+  if (Math.abs(skewMs) > CREDIBLE_SKEW_MS) return "over 2 s";
+  const sign = skewMs > 0 ? "+" : skewMs < 0 ? "−" : "";
+  return `${sign}${Math.abs(skewMs)} ms`;
 }
