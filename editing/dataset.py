@@ -243,9 +243,7 @@ def _open_track(path: Path, n: int, n_landmarks: int) -> Track:
                     raise BadInput(f"{path} lacks the array {name!r}")
                 array = file[name]
                 if array.dtype != dtype or array.shape != shape:
-                    raise BadInput(
-                        f"{path}: {name} is {array.dtype} {array.shape}, wanted {np.dtype(dtype).name} {shape}"
-                    )
+                    raise BadInput(f"{path}: {name} is {array.dtype} {array.shape}, wanted {np.dtype(dtype).name} {shape}")
                 values[name] = array
             if "articulation" in file:
                 values["articulation"] = file["articulation"]

@@ -11,15 +11,16 @@ SILENCE = "SIL"
 
 PHONES: tuple[str, ...] = (
     SILENCE,
-    *("AA AE AH AO AW AY B CH D DH EH ER EY F G HH IH IY JH K L M N NG OW OY P R S SH T TH UH UW V W Y Z ZH".split()),
+    *("AA", "AE", "AH", "AO", "AW", "AY", "B", "CH", "D", "DH", "EH", "ER", "EY", "F", "G", "HH", "IH", "IY", "JH", "K"),
+    *("L", "M", "N", "NG", "OW", "OY", "P", "R", "S", "SH", "T", "TH", "UH", "UW", "V", "W", "Y", "Z", "ZH"),
 )
 
 PHONE_INDEX: dict[str, int] = {phone: index for index, phone in enumerate(PHONES)}
 
-VOWELS = frozenset("AA AE AH AO AW AY EH ER EY IH IY OW OY UH UW".split())
+VOWELS = frozenset(("AA", "AE", "AH", "AO", "AW", "AY", "EH", "ER", "EY", "IH", "IY", "OW", "OY", "UH", "UW"))
 
 # Stop consonants whose closure is silent: espeak-ng places the phone's start at the burst, so the closure is missing.
-VOICELESS_CLOSURES = frozenset("P T K CH".split())
+VOICELESS_CLOSURES = frozenset(("P", "T", "K", "CH"))
 
 VISEMES: tuple[str, ...] = (
     "silence",

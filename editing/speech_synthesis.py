@@ -181,9 +181,7 @@ class SpeechSynthesizer:
             index += 1
         return tuple(sorted(set(names)))
 
-    def say(
-        self, text: str, voice: str = "en-us", rate_wpm: int = 170, pitch: int = 50, pitch_range: int = 50
-    ) -> Utterance:
+    def say(self, text: str, voice: str = "en-us", rate_wpm: int = 170, pitch: int = 50, pitch_range: int = 50) -> Utterance:
         """Speak `text`; the rate is in words a minute, pitch and its range are espeak-ng's 0...99."""
         if not MIN_RATE_WPM <= rate_wpm <= MAX_RATE_WPM:
             raise BadInput(f"speech rate {rate_wpm} words/min is outside {MIN_RATE_WPM}...{MAX_RATE_WPM}")
@@ -198,9 +196,7 @@ class SpeechSynthesizer:
         self._chunks.clear()
         self._events.clear()
         encoded = text.encode("utf-8")
-        self._library.espeak_Synth(
-            encoded, ctypes.c_size_t(len(encoded) + 1), 0, _POS_CHARACTER, 0, _CHARS_UTF8, None, None
-        )
+        self._library.espeak_Synth(encoded, ctypes.c_size_t(len(encoded) + 1), 0, _POS_CHARACTER, 0, _CHARS_UTF8, None, None)
         self._library.espeak_Synchronize()
         if not self._chunks:
             raise BadInput(f"espeak-ng made no sound of {text!r}; give words it can pronounce")
@@ -223,9 +219,7 @@ class SpeechSynthesizer:
             raise BadInput(f"espeak-ng cannot load voice {voice!r}; list the voices with: espeak-ng --voices=en")
 
 
-def intervals_from_events(
-    events: list[tuple[int, str]], rate_hz: int, n_samples: int
-) -> tuple[tuple[PhoneInterval, ...], tuple[str, ...]]:
+def intervals_from_events(events: list[tuple[int, str]], rate_hz: int, n_samples: int) -> tuple[tuple[PhoneInterval, ...], tuple[str, ...]]:
     """Phone intervals (and the mnemonics not known) from espeak-ng's (sample, mnemonic) events."""
     starts: list[tuple[float, tuple[str, ...]]] = [(0.0, (SILENCE,))]
     unknown: list[str] = []

@@ -7,22 +7,16 @@ import os
 import sys
 from pathlib import Path
 
+from renderer.command_line import OneLineParser
 from renderer.errors import BadInput
 
 _PROG = "python -m editing synthesize"
 _DEFAULT_VOICES = "en-us+m3,en-us+f3,en-us+m7,en-us+f4"
 
 
-class _Parser(argparse.ArgumentParser):
-    """One line for a bad option, as for any other bad input."""
-
-    def error(self, message: str) -> None:  # type: ignore[override]
-        raise BadInput(f"{message}; see {_PROG} --help")
-
-
 def parser() -> argparse.ArgumentParser:
     """The command's options."""
-    p = _Parser(prog=_PROG, description=__doc__)
+    p = OneLineParser(prog=_PROG, description=__doc__)
     p.add_argument("--out", type=Path, required=True, help="folder to write; OUT.partial until it is complete")
     p.add_argument("--seconds", type=float, default=60.0, help="length of the take, s (default 60)")
     p.add_argument("--size", type=int, default=256, help="width and height, px (default 256)")
@@ -30,9 +24,7 @@ def parser() -> argparse.ArgumentParser:
     p.add_argument("--seed", type=int, default=0, help="same seed, options and CPU kind: same bytes (default 0)")
     p.add_argument("--voices", default=_DEFAULT_VOICES, help="espeak-ng voices, comma-separated (default %(default)s)")
     p.add_argument("--sentences", choices=("train", "heldout"), default="train", help="which set (default train)")
-    p.add_argument(
-        "--emotion", default="neutral:0", metavar="NAME:STRENGTH", help="held through the take, strength 0...1"
-    )
+    p.add_argument("--emotion", default="neutral:0", metavar="NAME:STRENGTH", help="held through the take, strength 0...1")
     p.add_argument("--expressive", action="store_true", help="gaze and brows move too: to watch, not to train on")
     p.add_argument("--jobs", type=int, default=os.cpu_count() or 1, help="processes (default: all cores)")
     p.add_argument("--quiet", action="store_true", help="no progress bar")

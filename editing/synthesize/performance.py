@@ -15,6 +15,7 @@ pulses that always hold long enough for at least one picture.
 from __future__ import annotations
 
 from dataclasses import dataclass
+from itertools import pairwise
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -218,9 +219,7 @@ def _segments(stretch: SpokenStretch) -> list[_Segment]:
     return segments
 
 
-def blended(
-    segments: Sequence[_Segment], times_s: Float64[np.ndarray, " n_frames"]
-) -> Float64[np.ndarray, "n_frames n_channels"]:
+def blended(segments: Sequence[_Segment], times_s: Float64[np.ndarray, " n_frames"]) -> Float64[np.ndarray, "n_frames n_channels"]:
     """Dominance-weighted mean of the segments' targets."""
     weighted = np.zeros((len(times_s), _N))
     weights = np.full((len(times_s), _N), 1e-6)
@@ -234,7 +233,7 @@ def blended(
         dominance = segment.dominance * np.exp(-((outside_s / width_s) ** _FALL_OFF_POWER))
         weighted[reach] += dominance * segment.target
         weights[reach] += dominance
-    return weighted / weights
+    return np.asarray(weighted / weights)
 
 
 def _smooth(x: Float64[np.ndarray, " n"]) -> Float64[np.ndarray, " n"]:
@@ -242,9 +241,7 @@ def _smooth(x: Float64[np.ndarray, " n"]) -> Float64[np.ndarray, " n"]:
     return np.asarray(x * x * (3.0 - 2.0 * x))
 
 
-def _pulse(
-    times_s: Float64[np.ndarray, " n_frames"], start_s: float, end_s: float, ramp_s: float
-) -> Float64[np.ndarray, " n_frames"]:
+def _pulse(times_s: Float64[np.ndarray, " n_frames"], start_s: float, end_s: float, ramp_s: float) -> Float64[np.ndarray, " n_frames"]:
     """1 from start to end (at least _HOLD_S), with smooth flanks of ramp_s."""
     missing_s = max(0.0, _HOLD_S - (end_s - start_s))
     start_s, end_s = start_s - missing_s / 2.0, end_s + missing_s / 2.0
@@ -261,9 +258,7 @@ def _closure_window(interval: PhoneInterval, after_silence: bool) -> tuple[float
     return burst_s - 1.4 * CLOSURE_S, burst_s
 
 
-def mouth_curves(
-    stretches: Sequence[SpokenStretch], n_frames: int
-) -> dict[str, Float64[np.ndarray, " n_frames"]]:
+def mouth_curves(stretches: Sequence[SpokenStretch], n_frames: int) -> dict[str, Float64[np.ndarray, " n_frames"]]:
     """Speech parameters of the presenter for every picture."""
     times_s = np.arange(n_frames) / FPS
     phones = [interval for stretch in stretches for interval in stretch.phones]
@@ -274,9 +269,7 @@ def mouth_curves(
             after_silence = index == 0 or phones[index - 1].phone == SILENCE
             press = np.maximum(press, _pulse(times_s, *_closure_window(interval, after_silence), _CLOSURE_RAMP_S))
         elif interval.phone in ("F", "V"):
-            contact = np.maximum(
-                contact, _pulse(times_s, interval.start_s + 0.005, interval.end_s - 0.010, _CONTACT_RAMP_S)
-            )
+            contact = np.maximum(contact, _pulse(times_s, interval.start_s + 0.005, interval.end_s - 0.010, _CONTACT_RAMP_S))
     gate = 1.0 - _pause_share(phones, times_s)
     result = {name: curves[:, column] * gate for column, name in enumerate(CHANNELS)}
     result["press"] = press
@@ -284,15 +277,13 @@ def mouth_curves(
     return result
 
 
-def _pause_share(
-    phones: Sequence[PhoneInterval], times_s: Float64[np.ndarray, " n_frames"]
-) -> Float64[np.ndarray, " n_frames"]:
+def _pause_share(phones: Sequence[PhoneInterval], times_s: Float64[np.ndarray, " n_frames"]) -> Float64[np.ndarray, " n_frames"]:
     """1 where the mouth rests closed: in silences longer than MIN_PAUSE_S, and before and after all speech."""
     speech = [interval for interval in phones if interval.phone != SILENCE]
     if not speech:
         return np.ones(len(times_s))
     edges = [(-1.0, speech[0].start_s)]
-    edges += [(before.end_s, after.start_s) for before, after in zip(speech, speech[1:], strict=False)]
+    edges += [(before.end_s, after.start_s) for before, after in pairwise(speech)]
     edges.append((speech[-1].end_s, float(times_s[-1]) + 1.0 if len(times_s) else 1.0))
     share = np.zeros(len(times_s))
     for start_s, end_s in edges:
@@ -304,9 +295,7 @@ def _pause_share(
     return share
 
 
-def _blinks(
-    rng: np.random.Generator, times_s: Float64[np.ndarray, " n_frames"]
-) -> Float64[np.ndarray, " n_frames"]:
+def _blinks(rng: np.random.Generator, times_s: Float64[np.ndarray, " n_frames"]) -> Float64[np.ndarray, " n_frames"]:
     """Lid closure 0 ... 1; every blink shows at least one picture with the eyes shut."""
     closed = np.zeros(len(times_s))
     at_s = rng.uniform(0.6, 2.5)
@@ -336,9 +325,7 @@ def _stressed(stretch: SpokenStretch) -> list[float]:
     return sorted((v.start_s + v.end_s) / 2.0 for v in vowels[: 1 + len(vowels) // 6])
 
 
-def head_curves(
-    stretches: Sequence[SpokenStretch], n_frames: int, rng: np.random.Generator
-) -> dict[str, Float64[np.ndarray, " n_frames"]]:
+def head_curves(stretches: Sequence[SpokenStretch], n_frames: int, rng: np.random.Generator) -> dict[str, Float64[np.ndarray, " n_frames"]]:
     """Head pose: slow wandering, nods on stressed vowels, breathing (which lifts head and torso together)."""
     times_s = np.arange(n_frames) / FPS
     curves = {name: _SPREAD_DEG[name] * _wander(rng, times_s) for name in _LIMITS_DEG}
@@ -408,9 +395,7 @@ def perform(
     return Performance(curves, _visemes(stretches, times_s))
 
 
-def _visemes(
-    stretches: Sequence[SpokenStretch], times_s: Float64[np.ndarray, " n_frames"]
-) -> Int16[np.ndarray, " n_frames"]:
+def _visemes(stretches: Sequence[SpokenStretch], times_s: Float64[np.ndarray, " n_frames"]) -> Int16[np.ndarray, " n_frames"]:
     visemes = np.zeros(len(times_s), np.int16)
     for stretch in stretches:
         for interval in stretch.phones:

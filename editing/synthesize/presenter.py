@@ -145,8 +145,8 @@ def _library_path(isa: str) -> Path:
                 if path.is_file():
                     return path
     raise BackendUnavailable(
-        "the presenter's native library is not built; run: cmake -S editing/synthesize/native -B build/presenter && "
-        "cmake --build build/presenter && cp build/presenter/*presenter*.so editing/synthesize/native/"
+        "the presenter's native library is not built; run pip install . or: cmake -S . -B build/native && "
+        "cmake --build build/native && cmake --install build/native --prefix ."
     )
 
 
@@ -184,9 +184,7 @@ class Presenter:
             raise BadInput(f"supersample {supersample} is outside 1...{MAX_SUPERSAMPLE}")
         rgb = np.empty((size_px, size_px, 3), np.uint8)
         labels = np.empty((size_px, size_px), np.uint8)
-        self._library.visavis_presenter_render(
-            self._values(articulation), size_px, size_px, supersample, _pointer(rgb), _pointer(labels)
-        )
+        self._library.visavis_presenter_render(self._values(articulation), size_px, size_px, supersample, _pointer(rgb), _pointer(labels))
         return rgb, labels
 
     def background(self, size_px: int) -> UInt8[np.ndarray, "size size 3"]:
@@ -204,9 +202,7 @@ class Presenter:
         assert count == len(LANDMARK_NAMES)
         return Landmarks(rows[:, :2].copy(), rows[:, 2:].copy())
 
-    def pose(
-        self, articulation: Float32[np.ndarray, " n_parameters"], size_px: int
-    ) -> tuple[Float32[np.ndarray, "4 4"], Camera]:
+    def pose(self, articulation: Float32[np.ndarray, " n_parameters"], size_px: int) -> tuple[Float32[np.ndarray, "4 4"], Camera]:
         """camera_from_head and the camera."""
         _check_size(size_px)
         values = np.empty(20, np.float32)

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import json
 import multiprocessing
-import os
 import signal
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -151,7 +150,7 @@ def synthesize(out: Path, config: TakeConfig, jobs: int, show_progress: bool = T
     _check_request(partial, config, presenter)
     _render_missing(partial, config, presenter.variant, jobs, show_progress)
     _finish(partial, config, presenter)
-    os.replace(partial, out)
+    partial.replace(out)
 
 
 def _request(config: TakeConfig, presenter: Presenter) -> dict[str, Any]:

@@ -77,9 +77,7 @@ def test_landmarks_move_with_the_jaw(presenter: Presenter) -> None:
     assert abs(opened[upper, 1] - closed[upper, 1]) < 2.0
 
 
-@pytest.mark.parametrize(
-    "values", [{}, {"press": 1.0}, {"press": 1.0, "jaw": 0.8, "upper_raise": 1.0, "lower_drop": 1.0}]
-)
+@pytest.mark.parametrize("values", [{}, {"press": 1.0}, {"press": 1.0, "jaw": 0.8, "upper_raise": 1.0, "lower_drop": 1.0}])
 def test_lips_close_completely(presenter: Presenter, values: dict[str, float]) -> None:
     articulation = presenter.articulation(**values)
     assert presenter.measures(articulation).lip_opening < 1e-3

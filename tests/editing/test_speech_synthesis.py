@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ctypes
+from itertools import pairwise
 
 import numpy as np
 import pytest
@@ -40,7 +41,7 @@ def test_say_gives_phones_that_cover_the_sound(mama: Utterance) -> None:
     assert mama.unknown_mnemonics == ()
     assert mama.phones[0].start_s == 0.0
     assert mama.phones[-1].end_s == pytest.approx(mama.duration_s)
-    for before, after in zip(mama.phones, mama.phones[1:], strict=False):
+    for before, after in pairwise(mama.phones):
         assert before.end_s == pytest.approx(after.start_s)
         assert before.end_s > before.start_s
 

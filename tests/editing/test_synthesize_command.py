@@ -8,6 +8,7 @@ import signal
 import subprocess
 import sys
 import time
+from itertools import pairwise
 from pathlib import Path
 
 import numpy as np
@@ -20,7 +21,7 @@ from editing.synthesize.sentences import HELD_OUT, TRAIN
 from editing.synthesize.speech import compose
 from renderer.types import FPS
 
-TINY = ["--size", "64", "--supersample", "1", "--jobs", "1", "--seed", "7", "--voices", "en-us+f3,en-us+m3", "--quiet"]
+TINY = ["--size", "64", "--supersample", "1", "--jobs", "1", "--seed", "3", "--voices", "en-us+f3,en-us+m3", "--quiet"]
 
 
 @pytest.fixture(scope="module")
@@ -33,7 +34,7 @@ def take(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def test_synthesize_writes_a_complete_dataset(take: Path) -> None:
     dataset = Dataset.open(take)
     assert dataset.meta.n_frames == 4 * FPS
-    assert set(os.listdir(take)) == {
+    assert {path.name for path in take.iterdir()} == {
         "meta.json", "audio.wav", "frames.npy", "labels.npy", "background.npy", "track.npz", "transcript.json",
         "preview.mp4",
     }  # fmt: skip
@@ -60,7 +61,7 @@ def test_synthesize_closes_the_mouth_in_closures_and_silence(take: Path) -> None
     dataset = Dataset.open(take)
     opening = dataset.track.lip_opening
     phones = [phone for sentence in dataset.transcript["sentences"] for phone in sentence["phones"]]
-    closures = [p for p in phones if p[2] in ("M", "B") and p[1] < 3.9]
+    closures = [p for p in phones if p[2] in ("M", "B", "P") and p[1] < 3.9]
     assert closures
     for start_s, end_s, _ in closures:
         near = opening[max(0, round((start_s - 0.05) * FPS)) : round((end_s + 0.02) * FPS) + 1]
@@ -82,8 +83,8 @@ def test_synthesize_mouth_follows_the_sound(take: Path) -> None:
 
 
 def test_synthesize_is_deterministic(take: Path, tmp_path: Path) -> None:
-    main(["synthesize", "--out", str(tmp_path / "a"), "--seconds", "1", *TINY])
-    main(["synthesize", "--out", str(tmp_path / "b"), "--seconds", "1", *TINY])
+    main(["synthesize", "--out", str(tmp_path / "a"), "--seconds", "0.4", *TINY])
+    main(["synthesize", "--out", str(tmp_path / "b"), "--seconds", "0.4", *TINY])
     for name in ("frames.npy", "labels.npy", "audio.wav", "transcript.json", "track.npz", "meta.json"):
         assert (tmp_path / "a" / name).read_bytes() == (tmp_path / "b" / name).read_bytes(), name
 
@@ -162,7 +163,7 @@ def test_compose_pauses_a_tenth_of_the_time_and_changes_voices() -> None:
     speech = compose(60.0, 3, ("en-us+f3", "en-us+m3", "en-us+m1"), "train")
     assert len(speech.samples) == 60 * 16000
     assert {s.voice for s in speech.sentences} == {"en-us+f3", "en-us+m3", "en-us+m1"}
-    gaps = [b.start_s - a.end_s for a, b in zip(speech.sentences, speech.sentences[1:], strict=False)]
+    gaps = [b.start_s - a.end_s for a, b in pairwise(speech.sentences)]
     assert 0.05 < sum(gaps) / 60.0 < 0.16
     assert min(gaps) >= 0.19
     assert max(gaps) <= 1.21
