@@ -46,6 +46,7 @@ def structural_loss(predicted: Float[Tensor, "n h w 3"], target: Float[Tensor, "
     return (1.0 - ssim).mean() / 2.0
 
 
-def rate_at(step: int, n_steps: int, initial: float, final_share: float, warm_up: int = 100) -> float:
-    """Exponential decay to `final_share` of the initial rate over the stage, after a linear warm-up."""
+def rate_at(step: int, n_steps: int, initial: float, final_share: float) -> float:
+    """Exponential decay to `final_share` of the initial rate over the stage, after a linear warm-up of up to 100 steps."""
+    warm_up = max(1, min(100, n_steps // 10))
     return initial * min(1.0, (step + 1) / warm_up) * final_share ** (step / max(1, n_steps))

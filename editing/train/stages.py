@@ -11,7 +11,7 @@ import torch
 from editing.train.batches import PixelBatch, head_batch, lip_batch
 from editing.train.losses import colour_loss, dynamic_loss, entropy_loss, structural_loss
 from renderer.field import native_ops
-from renderer.field.torch_field import HeadSamples
+from renderer.field.native_head import NativeHead
 
 if TYPE_CHECKING:
     from jaxtyping import Float
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from editing.train.clip import TrainingClip
     from editing.train.config import TrainConfig
     from editing.train.occupancy import MaximumOccupancy
-    from renderer.field.torch_field import TorchField
+    from renderer.field.torch_field import HeadSamples, TorchField
 
 OCCUPANCY_HULL_EVERY = 16
 """Every so many steps the whole hull is marched, so that a pruned cell can come back."""
@@ -48,6 +48,7 @@ class HeadStage:
         # Once the grid is tight, training spends the same few samples a ray that rendering will.
         self._coarse_march = dataclasses.replace(field.config, max_samples=config.training_samples_per_ray)
         self._samples_per_ray = 40.0
+        self._head = NativeHead(field.config)
 
     def step(self, index: int, lips: bool = False) -> StepReport:
         """Forward and backward; gradients are left on the field's parameters."""
@@ -106,12 +107,7 @@ class HeadStage:
         )
         rays_per_frame = batch.pixels.shape[1]
         ends = [int(samples.starts[(k + 1) * rays_per_frame]) for k in range(len(batch.frames) - 1)] + [len(samples.positions)]
-        parts, first = [], 0
-        for k, last in enumerate(ends):
-            if last > first:
-                parts.append(field.head(samples.positions[first:last], biases.frame(k)))
-            first = last
-        return HeadSamples(*(torch.cat(values) for values in zip(*parts, strict=True)))
+        return self._head(samples.positions, ends, field, biases)
 
 
 class TorsoStage:

@@ -16,7 +16,7 @@ from editing.train.stages import HeadStage, StepReport, TorsoStage, torso_bounds
 from renderer import __version__
 from renderer.avatar import TORSO_MASK_RESOLUTION, Avatar, EncoderIdentity, Lineage
 from renderer.errors import BadInput
-from renderer.field import native_ops
+from renderer.field import native_ops, training_library
 from renderer.field.parameters import parameter_shapes
 from renderer.field.torch_field import TorchField
 
@@ -34,6 +34,8 @@ EMA_EVERY = 10
 ADAM_BETAS = (0.9, 0.99)
 ADAM_EPSILON = 1e-15
 STAGES = ("head", "lips", "torso")
+PARTS = {"head": ("head.", "audio.", "attention."), "torso": ("torso.",)}
+"""Tensors that a part's stages learn, by the beginning of their names."""
 
 if TYPE_CHECKING:
     Report = Callable[[str, int, int, StepReport], None]
@@ -44,7 +46,7 @@ class Trainer:
 
     def __init__(self, clip: TrainingClip, field_config: FieldConfig, config: TrainConfig, checkpoint: Path) -> None:
         torch.set_num_threads(config.threads)
-        native_ops.set_threads(config.threads)
+        training_library.set_threads(config.threads)
         self.clip, self.config, self.checkpoint = clip, config, checkpoint
         self.field = TorchField(field_config, encode=native_ops.encode)
         self.field.initialise(torch.Generator().manual_seed(config.seed))
@@ -52,20 +54,14 @@ class Trainer:
         self.rng = np.random.default_rng(config.seed)
         self.stage, self.step = STAGES[0], 0
         self.occupancy = MaximumOccupancy(visual_hull(clip, field_config))
-        self.optimisers = {part: self._optimiser(part) for part in ("head", "torso")}
+        self.optimisers = {part: self._optimiser(part) for part in PARTS}
+        self.tables = {name: native_ops.GridTable(self.field[name]) for name in self.average if name.endswith("grid")}
         self.seconds = 0.0
 
     def _optimiser(self, part: str) -> torch.optim.Adam:
-        prefixes = ("head.", "audio.", "attention.") if part == "head" else ("torso.",)
-        names = [n for n in parameter_shapes(self.field.config) if n.startswith(prefixes)]
-        return torch.optim.Adam(
-            [
-                {"params": [self.field[n] for n in names if not n.endswith("grid")], "initial": self.config.network_rate},
-                {"params": [self.field[n] for n in names if n.endswith("grid")], "initial": self.config.grid_rate},
-            ],
-            betas=ADAM_BETAS,
-            eps=ADAM_EPSILON,
-        )
+        """Adam of a part's networks and embeddings; its grids have their own, lazy one."""
+        names = [n for n in parameter_shapes(self.field.config) if n.startswith(PARTS[part]) and not n.endswith("grid")]
+        return torch.optim.Adam([self.field[n] for n in names], betas=ADAM_BETAS, eps=ADAM_EPSILON)
 
     def run(self, report: Report) -> None:
         """All remaining steps. A KeyboardInterrupt leaves a checkpoint behind and is raised again."""
@@ -76,17 +72,15 @@ class Trainer:
         try:
             for stage in STAGES[STAGES.index(self.stage) :]:
                 self.stage = stage
-                optimiser = self.optimisers["torso" if stage == "torso" else "head"]
+                part = "torso" if stage == "torso" else "head"
                 while self.step < steps[stage]:
                     began = time.monotonic()
-                    self._set_rates(optimiser, stage, steps[stage])
                     # Lip patches alone would let the rest of the head drift, so every other step is an ordinary one.
                     result = torso.step(self.step) if stage == "torso" else head.step(self.step, stage == "lips" and self.step % 2 == 0)
-                    optimiser.step()
-                    optimiser.zero_grad(set_to_none=True)
+                    self._optimise(part, stage, steps[stage])
                     self.step += 1
                     if self.step % EMA_EVERY == 0:
-                        self._average(("torso.",) if stage == "torso" else ("head.", "audio.", "attention."))
+                        self._average(PARTS[part])
                     self.seconds += time.monotonic() - began
                     report(stage, self.step, steps[stage], result)
                     if time.monotonic() - last_saved > CHECKPOINT_EVERY_S:
@@ -101,12 +95,16 @@ class Trainer:
         self.stage, self.step = STAGES[-1], steps["torso"]
         self.save_checkpoint()
 
-    def _set_rates(self, optimiser: torch.optim.Adam, stage: str, n_steps: int) -> None:
+    def _optimise(self, part: str, stage: str, n_steps: int) -> None:
+        share = self.config.final_rate if stage == "lips" else rate_at(self.step, n_steps, 1.0, self.config.final_rate)
+        optimiser = self.optimisers[part]
         for group in optimiser.param_groups:
-            if stage == "lips":
-                group["lr"] = group["initial"] * self.config.final_rate
-            else:
-                group["lr"] = rate_at(self.step, n_steps, group["initial"], self.config.final_rate)
+            group["lr"] = self.config.network_rate * share
+        optimiser.step()
+        optimiser.zero_grad(set_to_none=True)
+        for name, table in self.tables.items():
+            if name.startswith(PARTS[part]):
+                table.adam_step(self.config.grid_rate * share, ADAM_BETAS, ADAM_EPSILON)
 
     @torch.no_grad()
     def _average(self, prefixes: tuple[str, ...]) -> None:
@@ -130,6 +128,8 @@ class Trainer:
             for i, parameter in enumerate(p for group in optimiser.param_groups for p in group["params"]):
                 for key, value in optimiser.state.get(parameter, {}).items():
                     tensors[f"adam/{part}/{i}/{key}"] = value
+        for name, table in self.tables.items():
+            tensors[f"table/{name}/first"], tensors[f"table/{name}/second"] = table.first_moment, table.second_moment
         tensors["occupancy/hull"] = self.occupancy.hull
         tensors["occupancy/grid"] = self.occupancy.grid
         tensors["occupancy/seen"] = self.occupancy.seen
@@ -137,6 +137,7 @@ class Trainer:
             "stage": self.stage,
             "step": self.step,
             "seconds": self.seconds,
+            "table_steps": {name: table.n_steps for name, table in self.tables.items()},
             "rng": self.rng.bit_generator.state,
             "identity": self._identity(),
         }
@@ -168,6 +169,9 @@ class Trainer:
                 saved = {name.removeprefix(prefix): t for name, t in tensors.items() if name.startswith(prefix)}
                 if saved:
                     optimiser.state[parameter] = saved
+        for name, table in self.tables.items():
+            first, second = tensors[f"table/{name}/first"], tensors[f"table/{name}/second"]
+            table.load_state_dict({"first": first, "second": second, "n_steps": state["table_steps"][name], "average": None})
         self.occupancy.hull = tensors["occupancy/hull"]
         self.occupancy.grid = tensors["occupancy/grid"]
         self.occupancy.seen = tensors["occupancy/seen"]

@@ -1,0 +1,107 @@
+"""The whole training on a tiny take: it learns, it can be interrupted, and what it writes can be rendered."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import numpy as np
+import pytest
+
+from editing.dataset import Dataset
+from editing.evaluate.command import evaluate
+from editing.evaluate.metrics import psnr_db
+from editing.train.clip import TrainingClip
+from editing.train.command import field_config_for
+from editing.train.command import main as train_main
+from editing.train.config import TrainConfig
+from editing.train.trainer import Trainer
+from renderer.audio.encoder import AudioEncoder
+from renderer.avatar_file import load_avatar, save_avatar
+from renderer.errors import BadInput
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+CONFIG = TrainConfig(head_steps=60, lips_steps=4, torso_steps=60, frames_per_step=4, samples_per_step=8192, torso_pixels_per_step=2048,
+                     prune_after=20, patch_px=8, threads=1)  # fmt: skip
+
+
+@pytest.fixture(scope="module")
+def clip(tiny_take: Path) -> TrainingClip:
+    dataset, encoder = Dataset.open(tiny_take), AudioEncoder.bundled()
+    return TrainingClip(dataset, encoder, field_config_for(dataset, encoder.spec, 160.0, 64))
+
+
+def trainer(clip: TrainingClip, checkpoint: Path) -> Trainer:
+    field_config = field_config_for(clip.dataset, AudioEncoder.bundled().spec, 160.0, 64)
+    return Trainer(clip, field_config, CONFIG, checkpoint)
+
+
+def test_training_learns_the_head_and_the_torso(clip: TrainingClip, tmp_path: Path) -> None:
+    run = trainer(clip, tmp_path / "x.checkpoint")
+    psnr: dict[str, list[float]] = {"head": [], "lips": [], "torso": []}
+    run.run(lambda stage, step, n, report: psnr[stage].append(report.psnr_db))
+    assert [len(v) for v in psnr.values()] == [60, 4, 60]
+    assert np.mean(psnr["head"][-10:]) > np.mean(psnr["head"][:10]) + 4.0
+    assert np.mean(psnr["torso"][-10:]) > np.mean(psnr["torso"][:10]) + 4.0
+    assert run.occupancy.grid.sum() < run.occupancy.hull.sum(), "nothing was pruned"
+
+    encoder = AudioEncoder.bundled()
+    path = tmp_path / "tiny.avatar"
+    save_avatar(run.avatar("tiny", encoder), path)
+    avatar = load_avatar(path)
+    assert avatar.encoder.sha256 == encoder.spec.sha256
+    result = evaluate(avatar, clip.dataset, encoder, range(0, clip.n_frames, 6), backend="torch")
+    truth = np.asarray(clip.dataset.frames[0])
+    assert result["psnr_db"] > psnr_db(truth, np.asarray(clip.dataset.background)) + 2.0, "worse than the empty background"
+
+
+def test_interrupted_training_goes_on_where_it_stopped(clip: TrainingClip, tmp_path: Path) -> None:
+    whole = trainer(clip, tmp_path / "whole.checkpoint")
+    whole.run(lambda *_: None)
+
+    def stop_at(stage: str, step: int, *_: object) -> None:
+        if (stage, step) == ("head", 37):
+            raise KeyboardInterrupt
+
+    checkpoint = tmp_path / "cut.checkpoint"
+    with pytest.raises(KeyboardInterrupt):
+        trainer(clip, checkpoint).run(stop_at)
+    resumed = trainer(clip, checkpoint)
+    resumed.load_checkpoint()
+    assert (resumed.stage, resumed.step) == ("head", 37)
+    resumed.run(lambda *_: None)
+    for name, tensor in whole.average.items():
+        np.testing.assert_allclose(resumed.average[name].numpy(), tensor.numpy(), atol=2e-3, err_msg=name)
+
+
+def test_checkpoint_of_another_configuration_is_refused(clip: TrainingClip, tmp_path: Path) -> None:
+    checkpoint = tmp_path / "x.checkpoint"
+    trainer(clip, checkpoint).save_checkpoint()
+    other = field_config_for(clip.dataset, AudioEncoder.bundled().spec, 200.0, 64)
+    with pytest.raises(BadInput, match="another dataset or configuration"):
+        Trainer(clip, other, CONFIG, checkpoint).load_checkpoint()
+
+
+def test_broken_checkpoint_is_refused(clip: TrainingClip, tmp_path: Path) -> None:
+    checkpoint = tmp_path / "x.checkpoint"
+    checkpoint.write_bytes(b"not a checkpoint at all")
+    with pytest.raises(BadInput, match="not a usable checkpoint"):
+        trainer(clip, checkpoint).load_checkpoint()
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        (["nowhere", "--out", "x.avatar"], "nowhere"),
+        (["{take}", "--out", "x.bin"], ".avatar"),
+        (["{take}", "--out", "no/such/x.avatar"], "does not exist"),
+        (["{take}", "--out", "x.avatar", "--look-ahead-ms", "10"], "look_ahead_ms 10"),
+        (["{take}", "--out", "x.avatar", "--threads", "0"], "threads 0"),
+        (["{take}", "--out", "x.avatar", "--bogus"], "bogus"),
+    ],
+)
+def test_train_rejects_bad_options(tiny_take: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, options: list[str], message: str) -> None:
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(BadInput, match=message):
+        train_main([o.format(take=tiny_take) for o in options])
