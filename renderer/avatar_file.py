@@ -62,7 +62,7 @@ def save_avatar(avatar: Avatar, path: Path | str) -> str:
     temporary = path.with_name(f".{path.name}.{os.getpid()}.partial")
     try:
         temporary.write_bytes(data)
-        os.replace(temporary, path)
+        temporary.replace(path)
     except OSError as error:
         temporary.unlink(missing_ok=True)
         raise BadInput(f"cannot write {path}: {error.strerror}") from error

@@ -62,7 +62,8 @@ class ConditionStream:
     def _check(self, avatar: Avatar) -> None:
         if avatar.field_config.feature_dim != len(self._silence):
             raise BadInput(
-                f"avatar {avatar.name!r} takes {avatar.field_config.feature_dim} audio features a step, the encoder gives {len(self._silence)}"
+                f"avatar {avatar.name!r} takes {avatar.field_config.feature_dim} audio features a step, "
+                f"the encoder gives {len(self._silence)}"
             )
 
     def swap(self, avatar: Avatar) -> None:

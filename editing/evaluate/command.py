@@ -40,9 +40,8 @@ def parser() -> argparse.ArgumentParser:
 def main(argv: list[str]) -> int:
     """Run the command."""
     arguments = parser().parse_args(argv)
-    from renderer.audio.export import load_encoder
-
     from editing.dataset import Dataset
+    from renderer.audio.export import load_encoder
     from renderer.library import open_avatar
     from renderer.render import check_encoder
 
@@ -85,7 +84,8 @@ def evaluate(
         detector, no_landmarks = None, str(error)
     values: dict[str, list[float]] = {key: [] for key in ("psnr_db", "psnr_head_db", "psnr_lips_db", "lmd_px")}
     openings: list[tuple[float, float, float]] = []
-    missed, kept = 0, []
+    missed = 0
+    kept: list[tuple[np.ndarray, np.ndarray]] = []
     for index, rendered in zip(frames, render_clip(avatar, dataset, encoder, frames, backend, threads), strict=True):
         truth = np.asarray(dataset.frames[index])
         labels = dataset.labels[index]
@@ -114,7 +114,8 @@ def evaluate(
         result["opening_correlation_lag0"] = float(np.corrcoef(curve[:, 0], curve[:, 2])[0, 1])
         result["opening_correlation_of_truth"] = float(np.corrcoef(curve[:, 0], curve[:, 1])[0, 1])
     if no_landmarks:
-        result |= {"lmd_px": None, "lmd_px_reason": no_landmarks, "opening_correlation": None, "opening_correlation_reason": no_landmarks}
+        for metric in ("lmd_px", "opening_correlation"):
+            result |= {metric: None, f"{metric}_reason": no_landmarks}
     for metric, model in (("lpips", "VGG"), ("sync_confidence", "SyncNet"), ("identity", "ArcFace")):
         result |= {metric: None, f"{metric}_reason": f"needs the weights of {model}, which are not installed"}
     if pictures is not None and kept:
@@ -136,8 +137,8 @@ def render_clip(
 
     if (dataset.meta.camera.width, dataset.meta.camera.height) != (avatar.camera.width, avatar.camera.height):
         raise BadInput(
-            f"dataset of {dataset.meta.camera.width}x{dataset.meta.camera.height} pixels, avatar of {avatar.camera.width}x{avatar.camera.height}; "
-            "they must be of one size"
+            f"dataset of {dataset.meta.camera.width}x{dataset.meta.camera.height} pixels, "
+            f"avatar of {avatar.camera.width}x{avatar.camera.height}; they must be of one size"
         )
     windows = clip_windows(dataset.audio(), encoder, avatar.field_config.audio_window, dataset.meta.n_frames)
     runner = open_backend(avatar, RenderOptions(size=avatar.camera.height, threads=threads), backend)
@@ -169,11 +170,11 @@ def write_sheet(path: Path, pairs: list[tuple[np.ndarray, np.ndarray]]) -> None:
     sheet = np.vstack([np.hstack([a for a, _ in pairs]), np.hstack([b for _, b in pairs])])
     frame = av.VideoFrame.from_ndarray(np.ascontiguousarray(sheet), format="rgb24")
     encoder = av.CodecContext.create("png", "w")
-    encoder.width, encoder.height, encoder.pix_fmt = sheet.shape[1], sheet.shape[0], "rgb24"  # type: ignore[attr-defined]
+    encoder.width, encoder.height, encoder.pix_fmt = sheet.shape[1], sheet.shape[0], "rgb24"
     from fractions import Fraction
 
     encoder.time_base = Fraction(1, 25)
-    packets = [*encoder.encode(frame), *encoder.encode(None)]  # type: ignore[attr-defined]
+    packets = [*encoder.encode(frame), *encoder.encode(None)]
     temporary = path.with_suffix(".partial")
     temporary.write_bytes(b"".join(bytes(p) for p in packets))
     temporary.replace(path)

@@ -127,7 +127,7 @@ def continue_neck(
     background: UInt8[np.ndarray, "h w 3"],
 ) -> tuple[UInt8[np.ndarray, "h w 3"], Bool[np.ndarray, "h w"]]:
     """Head removed; under it each column's topmost torso pixel is continued upwards, darkening, the plate above."""
-    height, width = torso.shape
+    height = torso.shape[0]
     edge = max(1, round(2 * height / 256))
     result = np.where((torso | head)[..., None], background, picture)
     result[torso] = picture[torso]

@@ -50,12 +50,11 @@ def main(argv: list[str]) -> int:
     if not 1 <= arguments.threads <= 256:
         raise BadInput(f"--threads {arguments.threads}: 1 to 256 are possible")
 
-    from renderer.audio.export import load_encoder
-
     from editing.dataset import Dataset
     from editing.train.clip import TrainingClip
     from editing.train.config import TrainConfig
     from editing.train.trainer import Trainer
+    from renderer.audio.export import load_encoder
     from renderer.avatar_file import save_avatar
 
     dataset = Dataset.open(arguments.dataset)

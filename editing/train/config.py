@@ -62,4 +62,6 @@ class TrainConfig:
         if self.lip_share + self.eye_share + self.surround_share >= 0.9:
             raise BadInput("lip_share + eye_share + surround_share must leave at least a tenth of the rays to the head")
         if not 1 <= self.frames_per_step <= 64 or self.samples_per_step < 1024:
-            raise BadInput(f"frames_per_step {self.frames_per_step} (1...64) or samples_per_step {self.samples_per_step} (from 1024) out of range")
+            raise BadInput(
+                f"frames_per_step {self.frames_per_step} (1...64) or samples_per_step {self.samples_per_step} (from 1024) out of range"
+            )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from typing import TYPE_CHECKING
 
 import torch.nn.functional as F
@@ -39,7 +40,10 @@ def structural_loss(predicted: Float[Tensor, "n h w 3"], target: Float[Tensor, "
     their mean) without weights.
     """
     x, y = predicted.permute(0, 3, 1, 2), target.permute(0, 3, 1, 2)
-    mean = lambda z: F.avg_pool2d(z, SSIM_WINDOW_PX, stride=1)  # noqa: E731
+
+    def mean(z: Tensor) -> Tensor:
+        return F.avg_pool2d(z, SSIM_WINDOW_PX, stride=1)
+
     mx, my = mean(x), mean(y)
     vx, vy, cov = mean(x * x) - mx * mx, mean(y * y) - my * my, mean(x * y) - mx * my
     ssim = (2 * mx * my + SSIM_C1) * (2 * cov + SSIM_C2) / ((mx * mx + my * my + SSIM_C1) * (vx + vy + SSIM_C2))
@@ -49,4 +53,4 @@ def structural_loss(predicted: Float[Tensor, "n h w 3"], target: Float[Tensor, "
 def rate_at(step: int, n_steps: int, initial: float, final_share: float) -> float:
     """Exponential decay to `final_share` of the initial rate over the stage, after a linear warm-up of up to 100 steps."""
     warm_up = max(1, min(100, n_steps // 10))
-    return initial * min(1.0, (step + 1) / warm_up) * final_share ** (step / max(1, n_steps))
+    return initial * min(1.0, (step + 1) / warm_up) * math.pow(final_share, step / max(1, n_steps))

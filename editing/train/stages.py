@@ -61,7 +61,7 @@ class HeadStage:
             rays_o,
             rays_d,
             self.occupancy.hull if whole_hull else self.occupancy.grid,
-            self._coarse_march if whole_hull or index < config.head_steps // 2 and not lips else field.config,
+            self._coarse_march if whole_hull or (index < config.head_steps // 2 and not lips) else field.config,
             torch.from_numpy(self.rng.random(len(rays_o), dtype=np.float32) - 0.5),
         )
         out = self._evaluate(batch, samples)
@@ -126,8 +126,8 @@ class TorsoStage:
         for frame in frames:
             pixels = candidates[rng.integers(0, len(candidates), n)]
             picture, torso = clip.torso_target(int(frame))
-            target = picture.reshape(-1, 3)[pixels] / np.float32(255)
-            behind = self.background[pixels] / np.float32(255)
+            target = (picture.reshape(-1, 3)[pixels] / np.float32(255)).astype(np.float32)
+            behind = (self.background[pixels] / np.float32(255)).astype(np.float32)
             # On the torso the background is random, so only an opaque torso can match; off it both are the same random colour.
             noise = rng.random(target.shape, dtype=np.float32)
             on = torso.reshape(-1)[pixels]

@@ -143,7 +143,7 @@ class Trainer:
         }
         temporary = self.checkpoint.with_name(f".{self.checkpoint.name}.{os.getpid()}.partial")
         save_file(tensors, temporary, metadata={"state": json.dumps(state)})
-        os.replace(temporary, self.checkpoint)
+        temporary.replace(self.checkpoint)
 
     def load_checkpoint(self) -> None:
         """Go on from `checkpoint`. Raises BadInput if it belongs to another dataset or configuration."""

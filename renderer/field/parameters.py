@@ -6,6 +6,7 @@ to the bias of the layer before it, so a frame's conditions cost nothing per sam
 
 from __future__ import annotations
 
+from itertools import pairwise
 from typing import TYPE_CHECKING
 
 from renderer.errors import BadAvatar
@@ -27,14 +28,14 @@ def parameter_shapes(config: FieldConfig) -> dict[str, tuple[int, ...]]:
     c, torso, hidden = config, config.torso, config.hidden
     spatial, audio = c.spatial_grid.n_outputs, c.audio_grid.n_outputs
     shapes: dict[str, tuple[int, ...]] = {}
-    channels = (c.feature_dim, *AUDIO_CHANNELS)
-    for i, (n_in, n_out) in enumerate(zip(channels[:-1], channels[1:], strict=True)):
+    channels: tuple[int, ...] = (c.feature_dim, *AUDIO_CHANNELS)
+    for i, (n_in, n_out) in enumerate(pairwise(channels)):
         shapes[f"audio.conv{i}.weight"] = (n_out, n_in, 3)
         shapes[f"audio.conv{i}.bias"] = (n_out,)
     shapes["audio.fc0.weight"], shapes["audio.fc0.bias"] = (64, AUDIO_CHANNELS[-1]), (64,)
     shapes["audio.fc1.weight"], shapes["audio.fc1.bias"] = (c.audio_dim, 64), (c.audio_dim,)
     channels = (c.audio_dim, *ATTENTION_CHANNELS)
-    for i, (n_in, n_out) in enumerate(zip(channels[:-1], channels[1:], strict=True)):
+    for i, (n_in, n_out) in enumerate(pairwise(channels)):
         shapes[f"attention.conv{i}.weight"] = (n_out, n_in, 3)
         shapes[f"attention.conv{i}.bias"] = (n_out,)
     frames = c.audio_window.attention

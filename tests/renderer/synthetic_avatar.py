@@ -21,12 +21,12 @@ if TYPE_CHECKING:
     from jaxtyping import Float
 
 FEATURE_DIM = 40
-RADII = (1.08, 1.18, 1.02)
+RADII = (1.04, 1.16, 1.0)
 CAMERA_DISTANCE = 7.2
 TAN_HALF_VIEW = 0.2315
-SHELL = (-0.09, 0.4)
+SHELL = (-0.05, 0.4)
 """Occupied depths below the ellipsoid's surface, head units."""
-DEPTH_SLOPE, DEPTH_START, LOG_DENSITY_START = 60.0, -0.1, -5.0
+DEPTH_SLOPE, DEPTH_START, LOG_DENSITY_START = 80.0, -0.08, -4.0
 """log-density = slope * (depth - start) + LOG_DENSITY_START, from the start on."""
 SMALL = GridConfig(3, n_levels=4, base_resolution=16, finest_resolution=128, log2_hashmap_size=13)
 
@@ -132,7 +132,7 @@ def _tensors(config: FieldConfig, seed: int) -> dict[str, np.ndarray]:
     density0[0, 0] = DEPTH_SLOPE
     tensors["head.density0.bias"][:2] = (-DEPTH_SLOPE * DEPTH_START, 1.0)
     density1[0, 0] = density1[1, 1] = 1.0
-    density2[0] *= 0.3
+    density2[0] *= 0.05
     density2[0, :2] = (1.0, LOG_DENSITY_START)
     tensors["head.ambient2.weight"] *= 4.0
     for name in ("head.density0.eye", "head.ambient0.audio_condition"):

@@ -76,7 +76,7 @@ def test_read_header_names_the_subject(saved: Path) -> None:
 def test_truncated_file_is_refused(saved: Path, tmp_path: Path, keep: int) -> None:
     path = tmp_path / "cut.avatar"
     path.write_bytes(saved.read_bytes()[:keep])
-    with pytest.raises(BadAvatar, match="truncated|not an avatar"):
+    with pytest.raises(BadAvatar, match=r"truncated|not an avatar"):
         load_avatar(path)
 
 

@@ -101,7 +101,9 @@ def test_broken_checkpoint_is_refused(clip: TrainingClip, tmp_path: Path) -> Non
         (["{take}", "--out", "x.avatar", "--bogus"], "bogus"),
     ],
 )
-def test_train_rejects_bad_options(tiny_take: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, options: list[str], message: str) -> None:
+def test_train_rejects_bad_options(
+    tiny_take: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, options: list[str], message: str
+) -> None:
     monkeypatch.chdir(tmp_path)
     with pytest.raises(BadInput, match=message):
         train_main([o.format(take=tiny_take) for o in options])
