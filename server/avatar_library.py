@@ -59,10 +59,10 @@ class AvatarLibrary:
         """The name of an avatar by its path."""
         return Path(path).stem
 
-    def look_ahead_ms(self) -> float:
-        """The longest look-ahead of all that can be shown, so that a swap needs no other latency."""
+    def more_look_ahead_ms(self) -> float:
+        """How much more look-ahead than the default the others need, so that a swap needs no other latency."""
         headers = [header for path in self._paths().values() if (header := self._header(path)) is not None]
-        return max(float(header["field"]["audio_window"]["look_ahead_ms"]) for header in headers)
+        return max(map(_look_ahead_ms, headers)) - _look_ahead_ms(read_header(self._default_path))
 
     def _paths(self) -> dict[str, Path]:
         found = {name: path.resolve() for name, path in avatar_paths(self._folder).items()}
@@ -85,7 +85,7 @@ class AvatarLibrary:
             if _encoder_sha256(header, path) != self._encoder_sha256:
                 logger.warning("%s is not offered: it was trained with another audio encoder", path)
                 return None
-            float(header["field"]["audio_window"]["look_ahead_ms"])
+            _look_ahead_ms(header)
         except (VisavisError, KeyError, TypeError, ValueError) as error:
             logger.warning("%s is not offered: %s", path, error)
             return None
@@ -97,3 +97,7 @@ def _encoder_sha256(header: dict[str, Any], path: Path) -> str:
     if not isinstance(encoder, dict) or not isinstance(encoder.get("sha256"), str):
         raise BadInput(f"{path}: the header does not name its audio encoder")
     return str(encoder["sha256"])
+
+
+def _look_ahead_ms(header: dict[str, Any]) -> float:
+    return float(header["field"]["audio_window"]["look_ahead_ms"])

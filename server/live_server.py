@@ -145,6 +145,7 @@ class LiveServer:
 
     @property
     def is_full(self) -> bool:
+        """Whether a session must end before another can begin."""
         return len(self._sessions) + len(self._closing) >= self.max_sessions
 
     @property
@@ -153,7 +154,7 @@ class LiveServer:
             return self.settings.latency_ms
         if self.ready is None:
             raise NotReady("the server is still loading")
-        return automatic_latency_ms(self.ready, self.library.look_ahead_ms(), self.max_sessions)
+        return automatic_latency_ms(self.ready, self.library.more_look_ahead_ms(), self.max_sessions)
 
     def hello(self) -> Hello:
         if self.ready is None:
@@ -164,13 +165,16 @@ class LiveServer:
             default_avatar=self.library.default_name,
             size=self.ready.size,
             fps=self.fps,
-            busy=self.is_full,
+            busy=len(self._sessions) >= self.max_sessions,
         )
 
     async def open_session(
         self, offer: Offer, notify: Callable[[ServerMessage], None], on_end: Callable[[Session], None]
     ) -> tuple[Session, Answer]:
         """Raises ServerBusy, NotReady, BadInput (unknown avatar), SdpError, VisavisError."""
+        if self.is_full and self._closing:
+            # Whoever comes back at once (a page that reloads) finds the place that is just being freed.
+            await asyncio.wait(self._closing)
         if self.ready is None or self._render is None:
             raise NotReady("the server is still loading; try again in a moment")
         if self.is_full:

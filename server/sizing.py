@@ -38,12 +38,14 @@ class RenderTimes:
     """Frames of one size."""
 
     size: int
+    best_ms: float
+    """What the machine can do when nothing else runs on it."""
     median_ms: float
     p95_ms: float
 
     @classmethod
     def of(cls, size: int, times_ms: Sequence[float]) -> RenderTimes:
-        return cls(size, float(np.median(times_ms)), float(np.percentile(times_ms, 95)))
+        return cls(size, float(np.min(times_ms)), float(np.median(times_ms)), float(np.percentile(times_ms, 95)))
 
 
 @dataclass(frozen=True)
@@ -75,9 +77,8 @@ def choose_size(measure: Callable[[int], RenderTimes], encode_ms: float, wished:
 
 
 def _paced(times: RenderTimes, encode_ms: float) -> SizeChoice:
-    """25 FPS if the median fits a frame at all with some room; else every n-th frame."""
-    room_ms = BUSY_SHARE * FRAME_MS
-    return SizeChoice(times, max(1, math.ceil((times.median_ms + encode_ms) / room_ms)))
+    """25 FPS unless even the best time does not fit a frame; then every n-th frame. A machine that is only busy repeats pictures."""
+    return SizeChoice(times, max(1, math.ceil((times.best_ms + encode_ms) / (BUSY_SHARE * FRAME_MS))))
 
 
 def affordable_sessions(ready: Ready) -> int:
@@ -85,8 +86,11 @@ def affordable_sessions(ready: Ready) -> int:
     return max(1, int(BUSY_SHARE * FRAME_MS * ready.stride / (ready.render_ms + ready.encode_ms)))
 
 
-def automatic_latency_ms(ready: Ready, look_ahead_ms: float, sessions: int) -> float:
-    """The least constant latency at which a picture is there in time: its sound, its work (and that of the others), and a margin."""
-    heard_ms = max(look_ahead_ms, ready.sound_needed * 1000 / VOICE_RATE_HZ)
+def automatic_latency_ms(ready: Ready, more_look_ahead_ms: float, sessions: int) -> float:
+    """The least constant latency at which a picture is there in time: its sound, its work (and that of the others), and a margin.
+
+    `more_look_ahead_ms` is what another avatar may need beyond the one that was measured.
+    """
+    heard_ms = ready.sound_needed * 1000 / VOICE_RATE_HZ + more_look_ahead_ms
     work_ms = ready.encode_ms + ready.render_p95_ms + (sessions - 1) * (ready.encode_ms + ready.render_ms)
     return min(MAX_LATENCY_MS, heard_ms + work_ms + MARGIN_MS)
