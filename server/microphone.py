@@ -32,10 +32,12 @@ RENUMBER_AFTER_S = 0.4
 
 @dataclass(frozen=True)
 class SoundBlock:
-    """A stretch of the microphone's sound; blocks follow on each other without gap or overlap."""
+    """A stretch of the microphone's sound; blocks that are not late follow on each other without gap or overlap."""
 
     first_sample: int
     samples: Int16[np.ndarray, " n"]
+    is_late: bool = False
+    """Silence has taken its place in the pictures; the voice, which is needed later, can still use it."""
 
 
 class Microphone:
@@ -71,16 +73,18 @@ class Microphone:
             self._renumber(pts, length, now_s)
             first = pts + self._shift
         if first + length <= self._next:
-            return self._too_late(pts, samples, now_s)
+            return self._late(pts, samples, now_s)
         if first > self._timeline.sample_at(now_s) + MAX_GAP_S * VOICE_RATE_HZ:
             return []  # a source that counts faster than time passes
         self._useless_since_s = None
         self._timeline.observe(first + length, now_s)
         self._paused = False
         blocks = self._silence_until(first)
-        kept = samples[max(0, self._next - first) :]
-        blocks.append(SoundBlock(self._next, kept))
-        self._next += len(kept)
+        n_late = self._next - first
+        if n_late > 0:
+            blocks.append(SoundBlock(first, samples[:n_late], is_late=True))
+        blocks.append(SoundBlock(self._next, samples[max(0, n_late) :]))
+        self._next = first + length
         return blocks
 
     def tick(self, now_s: float) -> list[SoundBlock]:
@@ -91,12 +95,13 @@ class Microphone:
         heard = self._timeline.sample_at(now_s - PAUSED_PATIENCE_S)
         return self._silence_until(heard - (heard - self._end_phase) % PACKET_SAMPLES)
 
-    def _too_late(self, pts: int, samples: Int16[np.ndarray, " n"], now_s: float) -> list[SoundBlock]:
+    def _late(self, pts: int, samples: Int16[np.ndarray, " n"], now_s: float) -> list[SoundBlock]:
         """Its place was filled. If that goes on, the source paused without saying so in its time stamps: count it anew."""
         if self._useless_since_s is None:
             self._useless_since_s = now_s
         if now_s - self._useless_since_s < RENUMBER_AFTER_S:
-            return []
+            assert self._shift is not None
+            return [SoundBlock(pts + self._shift, samples, is_late=True)]
         self._renumber(pts, len(samples), now_s)
         return self.push(pts, samples, now_s)
 

@@ -45,6 +45,7 @@ if TYPE_CHECKING:
     from server.avatar_library import AvatarLibrary
     from server.messages import ErrorCode, ServerMessage
     from server.metrics import Metrics
+    from server.microphone import SoundBlock
     from server.pictures import Picture
     from server.render_process import RenderProcess
     from server.worker_messages import AvatarChosen, AvatarRefused, FrameReady
@@ -245,11 +246,14 @@ class Session:
         samples = _mono(frame)
         self._level = max(LEVEL_DECAY * self._level, _root_mean_square(samples))
         for block in self._microphone.push(pts, samples, time.monotonic()):
-            self._pass_on(block.first_sample, block.samples)
+            self._pass_on(block)
 
-    def _pass_on(self, first_sample: int, samples: Int16[np.ndarray, " n"]) -> None:
-        self._voice.write(first_sample, samples)
-        self._render.send(Sound(self._number, first_sample, samples.tobytes(), self._timeline.origin_s))
+    def _pass_on(self, block: SoundBlock) -> None:
+        if block.is_late:
+            self._voice.amend(block.first_sample, block.samples)
+            return
+        self._voice.write(block.first_sample, block.samples)
+        self._render.send(Sound(self._number, block.first_sample, block.samples.tobytes(), self._timeline.origin_s))
 
     # ---- pictures and voice out (MediaSource)
 
@@ -257,7 +261,7 @@ class Session:
         await self._begun.wait()
         for block in self._microphone.tick(time.monotonic()):
             self._level *= LEVEL_DECAY
-            self._pass_on(block.first_sample, block.samples)
+            self._pass_on(block)
         return await sleep_until(self._timeline.presentation_time(sample))
 
     async def picture(self, frame: int) -> Picture:

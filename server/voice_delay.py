@@ -24,12 +24,15 @@ class VoiceDelay:
             raise ValueError(f"samples from {first_sample} on were written before; {self._end} is next")
         for start, stop in self._spans(max(self._end, first_sample - capacity), first_sample):
             self._ring[start:stop] = 0
-        skipped = max(0, len(samples) - capacity)
-        done = skipped
-        for start, stop in self._spans(first_sample + skipped, first_sample + len(samples)):
-            self._ring[start:stop] = samples[done : done + stop - start]
-            done += stop - start
+        self._put(first_sample, samples[-capacity:], skipped=max(0, len(samples) - capacity))
         self._end = first_sample + len(samples)
+
+    def amend(self, first_sample: int, samples: Int16[np.ndarray, " n"]) -> None:
+        """Put late samples where silence was written; what the ring no longer holds is left out."""
+        if first_sample + len(samples) > self._end:
+            raise ValueError(f"samples up to {first_sample + len(samples)} were not written before; {self._end} is next")
+        skipped = max(0, self._end - len(self._ring) - first_sample, -first_sample)
+        self._put(first_sample, samples[skipped:], skipped)
 
     def read(self, first_sample: int, length: int) -> Int16[np.ndarray, " length"]:
         out = np.zeros(length, np.int16)
@@ -39,6 +42,12 @@ class VoiceDelay:
             out[done : done + stop - start] = self._ring[start:stop]
             done += stop - start
         return out
+
+    def _put(self, first_sample: int, samples: Int16[np.ndarray, " n"], skipped: int) -> None:
+        first, done = first_sample + skipped, 0
+        for start, stop in self._spans(first, first + len(samples)):
+            self._ring[start:stop] = samples[done : done + stop - start]
+            done += stop - start
 
     def _spans(self, first: int, end: int) -> list[tuple[int, int]]:
         """The one or two stretches of the ring that hold samples first...end."""

@@ -6,13 +6,17 @@ import asyncio
 import json
 import time
 import urllib.request
+from typing import TYPE_CHECKING
 
 import numpy as np
 import psutil
 import pytest
-from tests.server.peer import RATE_HZ, Peer, bursts, join
-from tests.server.running_server import RunningServer
 from websockets.exceptions import InvalidStatus
+
+from tests.server.peer import RATE_HZ, Peer, bursts, join
+
+if TYPE_CHECKING:
+    from tests.server.running_server import RunningServer
 
 
 def health(server: RunningServer) -> dict[str, object]:

@@ -27,12 +27,12 @@ class Listener:
         self.blocks += self.microphone.tick(START_S + at_s)
 
     def sound(self) -> np.ndarray:
-        """Everything so far; fails where blocks overlap or leave a gap."""
-        end = 0
-        for block in self.blocks:
+        """Everything that was in time; fails where blocks overlap or leave a gap."""
+        end, blocks = 0, [block for block in self.blocks if not block.is_late]
+        for block in blocks:
             assert block.first_sample == end, "blocks must follow on each other"
             end += len(block.samples)
-        return np.concatenate([block.samples for block in self.blocks])
+        return np.concatenate([block.samples for block in blocks])
 
 
 def test_microphone_numbers_samples_by_their_rtp_time() -> None:
@@ -75,6 +75,19 @@ def test_microphone_that_falls_silent_is_replaced_in_time_and_comes_back_at_its_
     sound = listener.sound()
     assert sound[104 * PACKET_SAMPLES] == 105
     assert not sound[10 * PACKET_SAMPLES : 95 * PACKET_SAMPLES].any()
+
+
+def test_microphone_hands_late_packets_on_for_the_voice() -> None:
+    listener = Listener()
+    for number in range(10):
+        listener.packet(number, 0.02 * (number + 1))
+    listener.tick(0.34)
+    for number in range(10, 17):
+        listener.packet(number, 0.35)
+    late = [block for block in listener.blocks if block.is_late]
+    assert [block.first_sample // PACKET_SAMPLES for block in late] == [10, 11, 12, 13, 14, 15]
+    assert [int(block.samples[0]) for block in late] == [11, 12, 13, 14, 15, 16]
+    assert listener.sound()[-1] == 17, "the one that is in time is heard by the avatar too"
 
 
 def test_microphone_whose_time_stood_still_in_a_pause_is_counted_anew() -> None:

@@ -45,6 +45,15 @@ def test_voice_delay_matches_a_plain_array_for_any_pattern() -> None:
         assert np.array_equal(delay.read(first, 20), expected)
 
 
+def test_voice_delay_takes_late_samples_in_their_place() -> None:
+    delay = VoiceDelay(100)
+    delay.write(0, np.zeros(250, np.int16))
+    delay.amend(140, np.full(30, 8, np.int16))
+    assert delay.read(145, 30).tolist() == [0] * 5 + [8] * 20 + [0] * 5, "the ring holds samples 150 to 249"
+    with pytest.raises(ValueError, match="250 is next"):
+        delay.amend(240, np.zeros(20, np.int16))
+
+
 def test_voice_delay_rejects_samples_out_of_order() -> None:
     delay = VoiceDelay(10)
     delay.write(0, np.zeros(5, np.int16))

@@ -1,0 +1,47 @@
+from __future__ import annotations
+
+import shutil
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import pytest
+
+from renderer.errors import BadAvatar, BadInput
+from server.avatar_library import AvatarLibrary
+
+if TYPE_CHECKING:
+    from tests.server.conftest import Studio
+
+
+def test_library_offers_what_the_default_avatars_encoder_can_drive(studio: Studio) -> None:
+    library = AvatarLibrary(str(studio.first), studio.folder)
+    infos = library.infos()
+    assert [info.name for info in infos][:2] == ["first", "second"]
+    assert "foreign" not in [info.name for info in infos]
+    assert (infos[0].title, infos[0].subject) == ("First", "synthetic")
+    assert library.path(None) == library.path("first") == studio.first
+    assert library.more_look_ahead_ms() == 0.0
+
+
+def test_library_rejects_unknown_names_with_the_known_ones(studio: Studio) -> None:
+    library = AvatarLibrary(str(studio.first), studio.folder)
+    for name in ("nobody", "foreign", "../first"):
+        with pytest.raises(BadInput, match="first, second"):
+            library.path(name)
+
+
+def test_library_finds_an_avatar_that_appears_and_leaves_out_a_broken_one(studio: Studio, tmp_path: Path) -> None:
+    first = Path(shutil.copy(studio.first, tmp_path / "first.avatar"))
+    library = AvatarLibrary(str(first), tmp_path)
+    (tmp_path / "broken.avatar").write_bytes(b"no avatar at all")
+    shutil.copy(studio.first, tmp_path / "newcomer.avatar")
+    names = [info.name for info in library.infos()]
+    assert "newcomer" in names and "broken" not in names
+
+
+def test_library_rejects_a_default_that_is_no_avatar(tmp_path: Path) -> None:
+    with pytest.raises(BadInput, match=r"no avatar 'nowhere\.avatar'"):
+        AvatarLibrary("nowhere.avatar", None)
+    (tmp_path / "text.avatar").write_text("hello, this is only text")
+    with pytest.raises(BadAvatar, match="not an avatar"):
+        AvatarLibrary(str(tmp_path / "text.avatar"), None)

@@ -1,0 +1,145 @@
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import numpy as np
+import pytest
+
+from renderer.audio.encoder import AudioEncoder
+from renderer.audio.resample import Resampler
+from renderer.audio.streaming import encode_all
+from renderer.condition_stream import ConditionStream
+from renderer.types import FPS
+from server.avatar_store import LoadedAvatar
+from server.worker_messages import OpenSession, Sound
+from server.worker_session import MAX_AHEAD_S, WorkerSession, sound_needed
+
+if TYPE_CHECKING:
+    from tests.server.conftest import Studio
+
+PACKET = 960
+LATENCY_S = 0.25
+
+
+class Fixture:
+    def __init__(self, studio: Studio, stride: int = 1) -> None:
+        self.encoder = AudioEncoder.from_onnx(studio.encoder)
+        avatar = studio.avatar("first")
+        self.loaded = LoadedAvatar("first", 64, avatar, None)  # type: ignore[arg-type]
+        opening = OpenSession(1, 0, "first", 64, 0.0, 1, origin_s=10.0, latency_s=LATENCY_S)
+        self.session = WorkerSession(opening, self.loaded, self.encoder, stride)
+        self.heard = 0
+
+    def hear(self, samples: np.ndarray) -> None:
+        self.session.hear(Sound(1, self.heard, samples.astype(np.int16).tobytes(), origin_s=10.0))
+        self.heard += len(samples)
+
+    def hear_silence(self, seconds: float) -> None:
+        for _ in range(round(seconds * 50)):
+            self.hear(np.zeros(PACKET))
+
+    def frames(self, now_s: float, render_s: float = 0.01) -> list[int]:
+        found = []
+        while (frame := self.session.choose(now_s, render_s)) is not None:
+            assert self.session.take(frame).index == frame
+            found.append(frame)
+        return found
+
+
+def test_session_gives_each_frame_as_soon_as_its_sound_is_heard(studio: Studio) -> None:
+    fixture = Fixture(studio)
+    needed = sound_needed(fixture.loaded, fixture.encoder)
+    assert 140 < needed / 48 < 160, "window, look-ahead of the encoder, and the resampler"
+    for frame in range(10):
+        fixture.hear(np.zeros(needed + frame * 1920 - fixture.heard - 48))
+        now_s = 10.0 + fixture.heard / 48_000
+        assert fixture.frames(now_s) == []
+        fixture.hear(np.zeros(48))
+        assert fixture.frames(now_s) == [frame]
+
+
+def test_session_conditions_match_offline_ones(studio: Studio) -> None:
+    fixture = Fixture(studio)
+    rng = np.random.default_rng(0)
+    sound = (rng.normal(0, 6000, 2 * 48_000) * (np.arange(96_000) % 24_000 < 12_000)).clip(-32768, 32767).astype(np.int16)
+    windows = []
+    for first in range(0, len(sound), PACKET):
+        fixture.hear(sound[first : first + PACKET])
+        now_s = 10.0 + first / 48_000
+        while (frame := fixture.session.choose(now_s, 0.0)) is not None:
+            windows.append(fixture.session.take(frame))
+    resampler = Resampler(48_000)
+    features = encode_all(fixture.encoder, resampler.push(sound.astype(np.float32) / 32768))
+    offline = ConditionStream(fixture.loaded.avatar, fixture.encoder.silence_features(), seed=1)
+    offline.push(features)
+    assert len(windows) > 40
+    for condition in windows:
+        expected = offline.next()
+        assert expected is not None and expected.index == condition.index
+        assert np.allclose(condition.audio_window, expected.audio_window, atol=1e-4)
+        assert np.array_equal(condition.camera_from_head, expected.camera_from_head)
+
+
+def test_session_skips_frames_that_cannot_be_in_time(studio: Studio) -> None:
+    fixture = Fixture(studio)
+    fixture.hear_silence(2.0)
+    now_s = 10.0 + 1.0 + LATENCY_S
+    frame = fixture.session.choose(now_s, 0.05)
+    assert frame is not None
+    assert fixture.session.deadline_s(frame) >= now_s + 0.05
+    assert fixture.session.deadline_s(frame - 1) < now_s + 0.05
+    fixture.session.take(frame)
+    assert fixture.session.skipped == frame
+
+
+def test_session_renders_the_newest_when_all_are_late(studio: Studio) -> None:
+    fixture = Fixture(studio)
+    fixture.hear_silence(1.0)
+    frame = fixture.session.choose(100.0, 0.05)
+    assert frame is not None
+    fixture.session.take(frame)
+    assert fixture.session.choose(100.0, 0.05) is None, "one late picture, not a backlog"
+    assert frame >= 20
+
+
+def test_session_does_not_run_ahead_of_the_ring(studio: Studio) -> None:
+    fixture = Fixture(studio)
+    fixture.hear_silence(2.0)
+    frames = fixture.frames(10.1)
+    assert frames[0] == 0
+    assert fixture.session.deadline_s(frames[-1]) <= 10.1 + MAX_AHEAD_S
+
+
+def test_session_renders_every_nth_frame_on_a_slow_machine(studio: Studio) -> None:
+    fixture = Fixture(studio, stride=3)
+    fixture.hear_silence(1.0)
+    frames = [frame for k in range(25) for frame in fixture.frames(10.0 + k / FPS)]
+    assert frames == list(range(0, frames[-1] + 1, 3))
+    assert fixture.session.skipped == 0
+
+
+def test_session_hears_silence_where_sound_was_dropped(studio: Studio) -> None:
+    fixture = Fixture(studio)
+    fixture.hear_silence(0.5)
+    fixture.heard += 5 * PACKET
+    fixture.hear_silence(0.5)
+    with pytest.raises(ValueError, match="was expected"):
+        fixture.session.hear(Sound(1, 0, b"\0\0", 10.0))
+    with pytest.raises(ValueError, match="was expected"):
+        fixture.session.hear(Sound(1, fixture.heard + 48_000 * 60, b"\0\0", 10.0))
+
+
+def test_session_follows_the_timeline(studio: Studio) -> None:
+    fixture = Fixture(studio)
+    before_s = fixture.session.deadline_s(5)
+    fixture.session.hear(Sound(1, 0, np.zeros(PACKET, np.int16).tobytes(), origin_s=10.5))
+    assert fixture.session.deadline_s(5) == pytest.approx(before_s + 0.5)
+
+
+def test_session_swaps_the_avatar_between_frames(studio: Studio) -> None:
+    fixture = Fixture(studio)
+    fixture.hear_silence(1.0)
+    last = fixture.frames(10.1)[-1]
+    other = LoadedAvatar("second", 64, studio.avatar("second", seed=4), None)  # type: ignore[arg-type]
+    assert fixture.session.swap(other) == last + 1
+    assert fixture.session.choose(10.2, 0.0) == last + 1
