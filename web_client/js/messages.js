@@ -19,7 +19,7 @@ const TRY_NOW = { label: "Try now", kind: "retry" };
 const NOTICES = {
   microphone_refused: {
     title: "The microphone is not allowed",
-    text: "Open the sign to the left of this page's address, allow the microphone, and try again. If it is allowed there, your system's privacy settings may keep the browser from it.",
+    text: "Click the icon to the left of the page's address, allow the microphone, and try again. If it is allowed there already, look at your system's privacy settings.",
     action: TRY_AGAIN,
   },
   microphone_missing: {
