@@ -1,0 +1,91 @@
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import pytest
+from fastapi.testclient import TestClient
+from starlette.websockets import WebSocketDisconnect
+
+from server.access import Access
+from server.application import create_application
+from server.live_server import LiveServer
+from server.settings import ServerSettings
+
+if TYPE_CHECKING:
+    from tests.server.conftest import Studio
+
+LOCAL_BASE = "http://127.0.0.1:8000"
+
+
+def client(studio: Studio, host: str = "127.0.0.1", token: str | None = None, base: str = LOCAL_BASE) -> TestClient:
+    """The application before its render worker has started."""
+    settings = ServerSettings(host=host, avatar=str(studio.first), avatars=studio.folder, token=token)
+    return TestClient(create_application(LiveServer(settings), Access(settings)), base_url=base)
+
+
+def test_application_says_that_it_is_still_starting(studio: Studio) -> None:
+    answer = client(studio).get("/healthz")
+    assert answer.status_code == 503
+    assert answer.json()["status"] == "starting"
+
+
+def test_application_serves_the_page_with_right_types_and_headers(studio: Studio) -> None:
+    app = client(studio)
+    types = {"/": "text/html", "/js/main.js": "text/javascript", "/style.css": "text/css", "/favicon.svg": "image/svg+xml"}
+    for path, content_type in types.items():
+        answer = app.get(path)
+        assert answer.status_code == 200, path
+        assert answer.headers["content-type"].startswith(content_type)
+        assert answer.headers["cache-control"] == "no-cache"
+        assert "default-src 'self'" in answer.headers["content-security-policy"]
+        assert "unsafe" not in answer.headers["content-security-policy"]
+        again = app.get(path, headers={"if-none-match": answer.headers["etag"]})
+        assert again.status_code == 304
+    assert "access-control-allow-origin" not in app.get("/", headers={"origin": "https://example.org"}).headers
+
+
+@pytest.mark.parametrize("path", ["/../pyproject.toml", "/%2e%2e/pyproject.toml", "/nothing.js"])
+def test_application_serves_nothing_beside_the_page(studio: Studio, path: str) -> None:
+    assert client(studio).get(path).status_code == 404
+
+
+def test_application_lists_avatars_and_metrics(studio: Studio) -> None:
+    app = client(studio)
+    listing = app.get("/api/avatars").json()
+    assert listing["default_avatar"] == "first"
+    assert [avatar["name"] for avatar in listing["avatars"]] == ["first", "second"]
+    metrics = app.get("/metrics")
+    assert metrics.headers["content-type"].startswith("text/plain")
+    for name in ("sessions ", "frames_sent_total", "frames_late_total", "render_ms_bucket", "audio_packets_lost", "render_memory_bytes"):
+        assert f"visavis_{name}" in metrics.text
+
+
+def test_application_describes_itself_without_a_network(studio: Studio) -> None:
+    app = client(studio)
+    schema = app.get("/openapi.json").json()
+    assert {"/healthz", "/metrics", "/api/avatars"} <= set(schema["paths"])
+    page = app.get("/docs").text
+    assert "http" not in page.replace("HTTP", ""), "nothing is fetched from elsewhere"
+    for words in ("GET /healthz", "offer", "late_percent", "unknown_avatar"):
+        assert words in page
+
+
+def test_application_elsewhere_asks_for_the_token(studio: Studio) -> None:
+    app = client(studio, host="0.0.0.0", token="s3cret", base="http://avatar.example.org")
+    for path in ("/api/avatars", "/metrics"):
+        assert app.get(path).status_code == 401
+        assert app.get(path + "?token=wrong").status_code == 401
+        assert app.get(path + "?token=s3cret").status_code == 200
+        assert app.get(path, headers={"authorization": "Bearer s3cret"}).status_code == 200
+    assert app.get("/").status_code == 200
+    assert app.get("/healthz").status_code == 503
+    with app.websocket_connect("/ws?token=wrong") as socket:
+        assert socket.receive_json()["code"] == "unauthorised"
+        assert socket.receive()["code"] == 1008
+
+
+def test_application_on_this_machine_answers_to_its_own_name_only(studio: Studio) -> None:
+    app = client(studio)
+    assert app.get("/", headers={"host": "rebound.example.org"}).status_code == 421
+    with pytest.raises(WebSocketDisconnect), app.websocket_connect("/ws", headers={"host": "rebound.example.org"}):
+        pass
