@@ -20,6 +20,7 @@ if TYPE_CHECKING:
 
 _EPSILON = 1e-6
 MU_LAW = 255.0
+LEVELLING_SAMPLES = 800  # 50 ms
 MU_LAW_PEAK = 6.0  # of a window with an RMS of 1
 
 
@@ -43,6 +44,10 @@ class AugmentationConfig:
     """probability of clipped peaks"""
     companding: float = 0.1
     """probability of 7-bit mu-law"""
+    codec: float = 0.25
+    """probability of noise that follows the sound's own level, 8...30 dB below it, as low-rate codecs make"""
+    levelling: float = 0.2
+    """probability of an automatic gain that evens out syllables"""
     dropout: float = 0.04
     """probability of 20...80 ms lost"""
     level_low_db: float = -45.0
@@ -193,6 +198,16 @@ class Augmentation:
 
         return torch.from_numpy(self._generator.uniform(low, high, (n, 1)).astype(np.float32))
 
+    def _evened(self, sound: Float[Tensor, "n n_samples"]) -> Float[Tensor, "n n_samples"]:
+        """Divided by a power of the sound's own level over 50 ms."""
+        import torch.nn.functional as functional
+
+        block = LEVELLING_SAMPLES
+        level = functional.avg_pool1d(sound.square().unsqueeze(1), block, block // 2, padding=block // 2).sqrt()
+        level = functional.interpolate(level, size=sound.shape[1], mode="linear").squeeze(1)
+        evened = sound * (level + 0.02).pow(-self._uniform(0.1, 0.6, len(sound)))
+        return evened / _rms(evened)
+
     def __call__(
         self, windows: Float[Tensor, "n n_samples"], only_noise: Bool[Tensor, " n"]
     ) -> Float[Tensor, "n n_samples"]:
@@ -218,6 +233,15 @@ class Augmentation:
         sound = sound + noise * (sound_rms + 1e-4) / noise_rms * 10 ** (-snr_db / 20.0)
         sound[only_noise] = noise[only_noise]
         sound = sound / _rms(sound)
+
+        levelled = self._chance(config.levelling, n)
+        if bool(levelled.any()):
+            sound[levelled] = self._evened(sound[levelled])
+        coded = self._chance(config.codec, n)
+        if bool(coded.any()):
+            part = sound[coded]
+            noise_db = self._uniform(-30.0, -8.0, len(part))
+            sound[coded] = part * (1.0 + torch.randn(part.shape) * 10 ** (noise_db / 20.0))
 
         limit = self._uniform(0.8, 2.5, n)
         limit[~self._chance(config.clipping, n)] = 99.0
@@ -245,5 +269,5 @@ def _rms(windows: Tensor) -> Tensor:
 
 
 def _quick_fft_size(at_least: int) -> int:
-    sizes = (2**power * odd for power in range(6, 18) for odd in (1, 3, 5, 9, 15))
+    sizes: list[int] = [(1 << power) * odd for power in range(6, 18) for odd in (1, 3, 5, 9, 15)]
     return min(size for size in sizes if size >= at_least)

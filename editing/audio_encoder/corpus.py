@@ -53,11 +53,11 @@ class Source:
 DEFAULT_SOURCES = (
     Source(HELD_OUT_ESPEAK, shards=1, hours=0.12, share=0.0, changed=0.0),
     Source(HELD_OUT_SYNTHESISER, shards=1, hours=0.08, share=0.0, changed=0.0),
-    Source("espeak", shards=12, hours=0.5, share=0.40, changed=0.3),
-    Source("flite", shards=8, hours=0.3, share=0.24, changed=0.6),
-    Source("festival", shards=6, hours=0.25, share=0.16, changed=0.6),
-    Source("foreign_festival", shards=6, hours=0.25, share=0.09, changed=0.5),
-    Source("foreign_espeak", shards=4, hours=0.4, share=0.11, changed=0.3),
+    Source("espeak", shards=12, hours=0.5, share=0.34, changed=0.3),
+    Source("flite", shards=12, hours=0.3, share=0.32, changed=0.75),
+    Source("festival", shards=6, hours=0.25, share=0.14, changed=0.6),
+    Source("foreign_festival", shards=6, hours=0.25, share=0.11, changed=0.5),
+    Source("foreign_espeak", shards=4, hours=0.4, share=0.09, changed=0.3),
 )
 
 

@@ -17,7 +17,7 @@ from editing.audio_encoder.corpus import HELD_OUT_ESPEAK, HELD_OUT_SYNTHESISER, 
 from editing.audio_encoder.reference_alignment import aligned_phones, phone_of_steps, recognised_words, words_of
 from editing.audio_encoder.voices import LABEL_SAMPLES, NO_LABEL
 from editing.phones import PHONE_INDEX, PHONES, SILENCE, VISEME_OF_PHONE_INDEX, VISEMES
-from renderer.audio.framing import CENTRE_SAMPLES, STEP_SAMPLES
+from renderer.audio.framing import CENTRE_SAMPLES, STEP_SAMPLES, look_ahead_of_steps, window_of_steps
 from renderer.audio.sound_file import read_sound_file, read_wav_bytes
 from renderer.audio.streaming import encode_all
 from renderer.errors import BadInput
@@ -43,6 +43,7 @@ DIGITS: tuple[tuple[str, ...], ...] = (
     ("EY T", "EY"),
     ("N AY N",),
 )
+ENGLISH_SOURCES = ("espeak", "flite", "festival")
 PRIOR_SCALE = 0.6
 """Share of the phones' log-prior that is taken off before Viterbi."""
 DIGIT_MARGIN_S = 0.3
@@ -88,10 +89,10 @@ def viseme_probabilities(features: Float32[np.ndarray, "n_steps n_phones"]) -> F
     return np.stack([probabilities[:, members == index].sum(1) for index in range(len(VISEMES))], axis=1)
 
 
-def log_prior(corpus: Path, sources: tuple[str, ...]) -> Float[np.ndarray, " n_phones"]:
-    """Logarithm of the phones' frequencies in the corpus."""
+def log_prior(corpus: Path) -> Float[np.ndarray, " n_phones"]:
+    """Logarithm of the phones' frequencies in the corpus' English."""
     counts = np.full(len(PHONES), 1.0)
-    for source in sources:
+    for source in ENGLISH_SOURCES:
         labels = load_source(corpus, source).labels
         counts += np.bincount(labels[labels != NO_LABEL], minlength=len(PHONES))
     return np.asarray(np.log(counts / counts.sum()))
@@ -182,13 +183,37 @@ def cost_ms(encoder: AudioEncoder) -> dict[str, float]:
     return {"median_ms": float(np.median(times_ms)), "p95_ms": float(np.percentile(times_ms, 95))}
 
 
+def look_ahead_curve(checkpoint: Path, corpus: Path, n_windows: int = 600) -> list[dict[str, float]]:
+    """Accuracy on the held-out sources against what a step hears after its centre, from a run's network."""
+    import torch
+
+    from editing.audio_encoder.export import ExportConfig
+    from editing.audio_encoder.network import NetworkConfig, frame_logits, normalised
+    from editing.audio_encoder.training import TrainingConfig, WindowDrawer, averaged_network
+
+    geometry = ExportConfig()
+    network = averaged_network(checkpoint, NetworkConfig())
+    plain = TrainingConfig(warp=0.0, only_noise=0.0, silent_edge=0.0)
+    rows: dict[int, dict[str, float]] = {}
+    for source in (HELD_OUT_ESPEAK, HELD_OUT_SYNTHESISER):
+        drawer = WindowDrawer({source: load_source(corpus, source)}, {source: 1.0}, plain)
+        windows, phones, _ = drawer.draw(n_windows, window_of_steps(geometry.window_steps), np.random.default_rng(0))
+        with torch.no_grad():
+            likeliest = frame_logits(network, normalised(torch.from_numpy(windows))).argmax(-1).numpy()
+        known = phones != NO_LABEL
+        for future in range(11):
+            column = geometry.window_steps - 1 - future
+            row = rows.setdefault(future, {"look_ahead_ms": look_ahead_of_steps(future) * 1000 / SAMPLE_RATE_HZ})
+            row[source] = float((likeliest == phones)[:, column][known[:, column]].mean())
+    return list(rows.values())
+
+
 def evaluate(
     encoder: AudioEncoder,
     corpus: Path | None,
     digits: Path | None,
     speech: Path | None,
     transcript: str | None,
-    prior_sources: tuple[str, ...],
 ) -> dict[str, object]:
     """Everything that can be measured with what is given; `None` where something is missing."""
     if encoder.spec.labels != PHONES:
@@ -207,7 +232,7 @@ def evaluate(
         for key, source in (("held_out_voices", HELD_OUT_ESPEAK), ("unseen_synthesiser", HELD_OUT_SYNTHESISER)):
             report[key] = vars(clean_accuracy(encoder, corpus, source))
         if digits is not None:
-            report["digits"] = digit_accuracy(encoder, digits, log_prior(corpus, prior_sources))
+            report["digits"] = digit_accuracy(encoder, digits, log_prior(corpus))
     if speech is not None:
         report["continuous_speech"] = continuous_speech(encoder, speech, transcript)
     return report

@@ -20,16 +20,8 @@ if TYPE_CHECKING:
 # wav2vec 2.0's framing: every step sees 400 samples, a step every 320.
 CONV_KERNELS = (10, 3, 3, 3, 3, 2, 2)
 CONV_STRIDES = (5, 2, 2, 2, 2, 2, 2)
-STEP_SAMPLES = 320
-RECEPTIVE_SAMPLES = 400
-
 LEVEL_FLOOR = 2e-3
 """RMS (-54 dBFS) below which a window is not brought up to full level: the noise of a quiet room stays quiet."""
-
-
-def steps_of(n_samples: int) -> int:
-    """Steps that the network gives for a window."""
-    return (n_samples - RECEPTIVE_SAMPLES) // STEP_SAMPLES + 1
 
 
 @dataclass(frozen=True)
@@ -64,8 +56,9 @@ def build_network(config: NetworkConfig) -> Wav2Vec2ForCTC:
     """A network with random weights whose classes are `PHONES`."""
     from transformers import Wav2Vec2Config, Wav2Vec2ForCTC
 
+    make_config: Any = Wav2Vec2Config  # its signature leaves out what the base class takes
     return Wav2Vec2ForCTC(
-        Wav2Vec2Config(
+        make_config(
             vocab_size=len(PHONES),
             hidden_size=config.hidden,
             num_hidden_layers=config.layers,
@@ -155,4 +148,5 @@ def frame_logits(
     with torch.autocast("cpu", torch.bfloat16, enabled=half):
         hidden, _ = model.feature_projection(hidden)
         logits = network.lm_head(network.dropout(model.encoder(hidden).last_hidden_state))
-    return logits.float()
+    single: Tensor = logits.float()
+    return single

@@ -96,7 +96,17 @@ def _decoder(language_model: str | None = None) -> Any:
     except ImportError as error:
         raise BackendUnavailable("alignment needs pocketsphinx: pip install visavis[editing]") from error
     path = str(Path(pocketsphinx.get_model_path("en-us")) / language_model) if language_model else None
-    return pocketsphinx.Decoder(lm=path, loglevel="FATAL", beam=_BEAM, pbeam=_BEAM, wbeam=_WORD_BEAM)
+    return pocketsphinx.Decoder(
+        lm=path,
+        loglevel="FATAL",
+        beam=_BEAM,
+        pbeam=_BEAM,
+        wbeam=_WORD_BEAM,
+        # The second pass must hear what the first heard, and asks for states that the first gave up.
+        cmn="batch",
+        compallsen=True,
+        bestpath=False,
+    )
 
 
 def _hear(decoder: Any, samples: Float[np.ndarray, " n_samples"]) -> None:

@@ -12,7 +12,7 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
     from pathlib import Path
 
-DIGIT_WORDS = frozenset("zero one two three four five six seven eight nine oh".split())
+DIGIT_WORDS = frozenset(("zero", "one", "two", "three", "four", "five", "six", "seven", "eight", "nine", "oh"))
 
 MIN_WORD_LETTERS, MAX_WORD_LETTERS = 3, 9
 
@@ -63,7 +63,8 @@ _WHOLE = (
 SUBJECTS, VERBS, OBJECTS, ENDINGS, OPENINGS, WHOLE = (
     tuple(block.split("|")) for block in (_SUBJECTS, _VERBS, _OBJECTS, _ENDINGS, _OPENINGS, _WHOLE)
 )
-FUNCTION_WORDS = tuple("the and of a with in is or but was from be by my have that it this what up if we me he".split())
+_FUNCTION_WORDS = "the|and|of|a|with|in|is|or|but|was|from|be|by|my|have|that|it|this|what|up|if|we|me|he"
+FUNCTION_WORDS = tuple(_FUNCTION_WORDS.split("|"))
 
 
 def usable_words(dictionary: Path) -> tuple[str, ...]:

@@ -18,17 +18,10 @@ import numpy as np
 
 from editing.audio_encoder.augmentation import Augmentation, AugmentationConfig
 from editing.audio_encoder.corpus import DEFAULT_SOURCES, HELD_OUT_ESPEAK, HELD_OUT_SYNTHESISER, Recording, load_source
-from editing.audio_encoder.network import (
-    RECEPTIVE_SAMPLES,
-    STEP_SAMPLES,
-    NetworkConfig,
-    build_network,
-    frame_logits,
-    normalised,
-    steps_of,
-)
+from editing.audio_encoder.network import NetworkConfig, build_network, frame_logits, normalised
 from editing.audio_encoder.voices import LABEL_SAMPLES, NO_LABEL
 from editing.phones import PHONE_INDEX, PHONES, SILENCE
+from renderer.audio.framing import CENTRE_SAMPLES, STEP_SAMPLES, steps_in_window, window_of_steps
 from renderer.errors import BadInput
 from renderer.types import SAMPLE_RATE_HZ
 
@@ -38,6 +31,8 @@ if TYPE_CHECKING:
 
     from jaxtyping import Bool, Float, Float32, Int64
     from torch import Tensor
+
+CHECKPOINT_NAME = "checkpoint.pt"
 
 SILENT = PHONE_INDEX[SILENCE]
 # What lips show most, and what is hardest to hear.
@@ -92,11 +87,6 @@ class TrainingConfig:
             raise BadInput(f"live_from {self.live_from} is outside 0...1")
 
 
-def samples_of(n_steps: int) -> int:
-    """Samples of a window that gives `n_steps` steps."""
-    return RECEPTIVE_SAMPLES + STEP_SAMPLES * (n_steps - 1)
-
-
 class WindowDrawer:
     """Draws labelled windows from the corpus, at random places and speeds."""
 
@@ -111,7 +101,7 @@ class WindowDrawer:
     ) -> tuple[Float32[np.ndarray, "n n_samples"], Int64[np.ndarray, "n n_steps"], Bool[np.ndarray, " n"]]:
         """Windows, the phone of every step (NO_LABEL: unknown), and which windows are to hold noise alone."""
         config = self._config
-        centres = np.arange(steps_of(n_samples)) * STEP_SAMPLES + RECEPTIVE_SAMPLES // 2
+        centres = np.arange(steps_in_window(n_samples)) * STEP_SAMPLES + CENTRE_SAMPLES
         windows = np.empty((n, n_samples), np.float32)
         phones = np.empty((n, len(centres)), np.int64)
         only_noise = generator.random(n) < config.only_noise
@@ -177,7 +167,7 @@ def clean_accuracy(network: Any, recording: Recording, n_steps: int, seed: int =
     drawer = WindowDrawer(
         {"held": recording}, {"held": 1.0}, TrainingConfig(warp=0.0, only_noise=0.0, silent_edge=0.0)
     )
-    sound, phones, _ = drawer.draw(windows, samples_of(n_steps), generator)
+    sound, phones, _ = drawer.draw(windows, window_of_steps(n_steps), generator)
     with torch.no_grad():
         likeliest = frame_logits(network, normalised(torch.from_numpy(sound))).argmax(-1).numpy()
     return float((likeliest == phones)[:, -6:-2].mean())
@@ -202,7 +192,7 @@ def train(
     network = build_network(config.network)
     if start_from is not None:
         network.load_state_dict(_weights_of(start_from))
-    averaged = build_network(config.network)
+    averaged: Any = build_network(config.network)
     averaged.load_state_dict(network.state_dict())
     averaged.eval()
     network.train()
@@ -210,7 +200,7 @@ def train(
         network.parameters(), lr=config.learning_rate, betas=(0.9, 0.98), weight_decay=config.weight_decay, fused=True
     )
     out.mkdir(parents=True, exist_ok=True)
-    checkpoint = out / "checkpoint.pt"
+    checkpoint = out / CHECKPOINT_NAME
     step, elapsed_s = 0, 0.0
     if checkpoint.exists():
         state = torch.load(checkpoint, weights_only=True)
@@ -222,7 +212,7 @@ def train(
     drawer = WindowDrawer(recordings, shares, config)
     speech = recordings["flite"].samples[: 600 * SAMPLE_RATE_HZ].astype(np.float32) / 32768.0
     augmentations = {
-        steps: Augmentation(config.augmentation, samples_of(steps), speech, generator)
+        steps: Augmentation(config.augmentation, window_of_steps(steps), speech, generator)
         for steps in {config.long_steps, config.live_steps}
     }
     weights_of_phone = torch.from_numpy(phone_weights(config.emphasis))
@@ -240,10 +230,10 @@ def train(
         rate *= max(0.01, 0.5 * (1.0 + math.cos(math.pi * progress)))
         for group in optimizer.param_groups:
             group["lr"] = rate
-        sound, phones, only_noise = drawer.draw(config.batch, samples_of(n_steps), generator)
+        sound, phones, only_noise = drawer.draw(config.batch, window_of_steps(n_steps), generator)
         changed = augmentations[n_steps](torch.from_numpy(sound), torch.from_numpy(only_noise))
         logits = frame_logits(network, normalised(changed), half=True)
-        loss = frame_loss(
+        loss: Any = frame_loss(
             logits,
             torch.from_numpy(phones),
             torch.from_numpy(step_weights(n_steps, live)),
@@ -313,6 +303,6 @@ def save_network(network: Any, config: TrainingConfig, out: Path) -> Path:
 
 def averaged_network(checkpoint: Path, config: NetworkConfig) -> Any:
     """The network of a checkpoint, ready for use."""
-    network = build_network(config)
+    network: Any = build_network(config)
     network.load_state_dict(_weights_of(checkpoint))
     return network.eval()

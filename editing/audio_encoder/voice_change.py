@@ -29,6 +29,10 @@ class VoiceChange:
 
     formant_scale: float = 1.0
     """formant frequencies are multiplied by this: above 1 a shorter vocal tract"""
+    bend: tuple[float, ...] = ()
+    """further factors of frequency at equal distances from 0 to 8 kHz: other shapes of the vocal tract"""
+    sharpness: float = 1.0
+    """the envelope's peaks and dips are multiplied by this, in decibels: formant bandwidths"""
     tilt_db_per_octave: float = 0.0
     """added above and below 1 kHz"""
     breath: float = 0.0
@@ -37,6 +41,8 @@ class VoiceChange:
     def __post_init__(self) -> None:
         if not 0.6 <= self.formant_scale <= 1.6:
             raise ValueError(f"formant_scale {self.formant_scale} is outside 0.6...1.6")
+        if not all(0.8 <= factor <= 1.25 for factor in self.bend):
+            raise ValueError(f"bend {self.bend} has factors outside 0.8...1.25")
         if not 0.0 <= self.breath <= 1.0:
             raise ValueError(f"breath {self.breath} is outside 0...1")
 
@@ -44,7 +50,9 @@ class VoiceChange:
     def drawn(random: np.random.Generator) -> VoiceChange:
         """A random change within what people's voices do."""
         return VoiceChange(
-            formant_scale=float(np.exp(random.uniform(-0.16, 0.16))),
+            formant_scale=float(np.exp(random.uniform(-0.18, 0.18))),
+            bend=tuple(float(factor) for factor in np.exp(random.uniform(-0.07, 0.07, 6))),
+            sharpness=float(np.exp(random.uniform(-0.25, 0.2))),
             tilt_db_per_octave=float(random.uniform(-3.0, 3.0)),
             breath=float(random.choice([0.0, random.uniform(0.05, 0.5), 1.0], p=[0.7, 0.25, 0.05])),
         )
@@ -65,10 +73,13 @@ class VoiceChange:
         envelope = np.fft.rfft(cepstrum).real
         n_bins = envelope.shape[1]
         bins = np.arange(n_bins)
-        source_bin = np.clip(bins / self.formant_scale, 0, n_bins - 1.001)
+        factors = np.interp(bins, np.linspace(0, n_bins - 1, len(self.bend)), self.bend) if self.bend else 1.0
+        source_bin = np.clip(bins / (self.formant_scale * factors), 0, n_bins - 1.001)
         lower = source_bin.astype(int)
         share = source_bin - lower
         changed = envelope[:, lower] * (1.0 - share) + envelope[:, lower + 1] * share
+        level = changed.mean(1, keepdims=True)
+        changed = level + (changed - level) * self.sharpness
         frequency = np.maximum(bins * SAMPLE_RATE_HZ / FFT_SIZE, 100.0)
         changed += self.tilt_db_per_octave * np.log2(frequency / 1000.0) * (np.log(10.0) / 20.0)
         filtered = spectrum * np.exp(np.clip(changed - envelope, -6.0, 6.0))

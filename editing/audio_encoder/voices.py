@@ -42,10 +42,9 @@ ENGLISH_ACCENTS = ("en-us",) * 6 + ("en-gb",) * 3 + (
 HELD_OUT_VARIANTS = ("f2", "m5", "Annie", "quincy", "linda", "klatt3", "Gene", "rob", "steph2", "Andy")
 # Whispering, robotic and comic variants, whose sounds are too far from a person's.
 _UNNATURAL_VARIANTS = re.compile(r"whisper|croak|Robot|robosoft|Demonic|serious|fast|announcer", re.IGNORECASE)
-OTHER_LANGUAGES = tuple(
-    "de fr-fr es it nl pl pt pt-br sv da nb fi cs hu tr id ro es-419 sw eu ca sk hr et lt sq af is la eo".split()
-)
-FLITE_VOICES = ("awb", "rms", "slt", "awb", "rms", "slt", "kal16")
+_LANGUAGES = "de fr-fr es it nl pl pt pt-br sv da nb fi cs hu tr id ro es-419 sw eu ca sk hr et lt sq af is la eo"
+OTHER_LANGUAGES = tuple(_LANGUAGES.split(" "))
+FLITE_VOICES = ("awb", "rms", "slt", "awb", "rms", "slt", "awb", "rms", "slt", "kal16")
 FESTIVAL_ENGLISH = {"cmu_us_slt_arctic_hts": 6, "kal_diphone": 2}
 FESTIVAL_OTHER = {
     "lp_diphone": 2,

@@ -175,4 +175,5 @@ class AudioEncoder:
 
     def silence_features(self) -> Float32[np.ndarray, " feature_dim"]:
         """What the encoder says of digital silence."""
-        return self.encode_windows(np.zeros((1, self.spec.window_samples), np.float32))[0, -1].copy()
+        silence = np.zeros((1, self.spec.window_samples), np.float32)
+        return np.array(self.encode_windows(silence)[0, -1])

@@ -47,6 +47,7 @@ DEFAULT_WINDOW_STEPS = 50
 DEFAULT_FUTURE_STEPS = 3
 ONNX_OPSET = 17
 UNIT_VARIANCE_EPSILON = 1e-7  # of transformers' Wav2Vec2FeatureExtractor
+_HASH_BLOCK_BYTES = 1 << 20
 _HUB_NAME = re.compile(r"[A-Za-z0-9][\w.-]*(/[\w.-]+)?")
 # Weights of fewer elements keep float32: norms and biases, which are a hundredth of the size.
 _MIN_PACKED_ELEMENTS = 4096
@@ -59,7 +60,7 @@ def load_encoder(name: str) -> AudioEncoder:
     path = Path(name)
     if path.suffix == ".onnx":
         return AudioEncoder.from_onnx(path)
-    if not path.is_dir() and not _HUB_NAME.fullmatch(name):
+    if not name or not (path.is_dir() or _HUB_NAME.fullmatch(name)):
         raise BadInput(f'encoder {name!r}: "bundled", an .onnx file, a folder or a hub name such as org/name is possible')
     cached = cache_folder() / f"{_cache_key(name)}.onnx"
     if not cached.exists():
@@ -78,8 +79,10 @@ def _cache_key(name: str) -> str:
     folder = Path(name)
     if folder.is_dir():  # a folder may be trained on: its content decides
         for path in sorted(p for p in folder.iterdir() if p.suffix in (".json", ".safetensors", ".bin")):
+            digest.update(path.name.encode())
             with path.open("rb") as content:
-                digest.update(path.name.encode() + hashlib.file_digest(content, "sha256").digest())
+                while block := content.read(_HASH_BLOCK_BYTES):
+                    digest.update(block)
     return digest.hexdigest()[:32]
 
 
@@ -97,7 +100,8 @@ def export_wav2vec2(
         if config.model_type != "wav2vec2":
             raise BadInput(f"encoder {name!r} is a {config.model_type!r} model; a wav2vec2 model for CTC is needed")
         network: Any = Wav2Vec2ForCTC.from_pretrained(name, dtype=torch.float32)
-        extractor: Any = AutoFeatureExtractor.from_pretrained(name)
+        extractor_class: Any = AutoFeatureExtractor
+        extractor = extractor_class.from_pretrained(name)
     except (OSError, ValueError) as error:
         reason = str(error).strip().splitlines()[0]
         raise BadInput(f"encoder {name!r} cannot be loaded: {reason}") from error

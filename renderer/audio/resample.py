@@ -113,4 +113,4 @@ def resample_all(samples: Float[np.ndarray, " n_samples"], rate_hz: int) -> Floa
 
 def mixed_to_mono(samples: Float[np.ndarray, "n_samples n_channels"]) -> Float32[np.ndarray, " n_samples"]:
     """The mean of the channels."""
-    return np.asarray(samples, np.float32).mean(axis=1, dtype=np.float32)
+    return np.asarray(np.mean(samples, axis=1, dtype=np.float32))

@@ -67,7 +67,7 @@ def _usable(
         raise BadAudio(f"{path}: holds no sound; at least one sample is needed")
     if not np.isfinite(samples).all():
         raise BadAudio(f"{path}: holds samples that are not numbers")
-    return np.clip(resample_all(samples, rate_hz), -1.0, 1.0)
+    return np.asarray(np.clip(resample_all(samples, rate_hz), -1.0, 1.0))
 
 
 def _read_wav(content: bytes, path: str) -> tuple[Float32[np.ndarray, " n_samples"], int]:
