@@ -27,10 +27,12 @@ def parser() -> argparse.ArgumentParser:
     p = OneLineParser(prog="python -m editing train", description=DESCRIPTION)
     p.add_argument("dataset", type=Path, help="dataset folder")
     p.add_argument("--out", type=Path, required=True, help="avatar file to write (*.avatar)")
+    p.add_argument("--speech", type=Path, nargs="*", default=[], help="more datasets to learn the mouth from (their sound and tracks)")
     p.add_argument("--name", help="name of the avatar (default: the file's stem)")
     p.add_argument("--encoder", default="bundled", help="audio encoder: bundled, a hub name, a folder or an .onnx file")
     p.add_argument("--look-ahead-ms", type=float, default=160.0, help="whole audio look-ahead in ms (default 160)")
     p.add_argument("--finest-resolution", type=int, default=512, help="finest level of the grids (default 512; paper 2048)")
+    p.add_argument("--speech-steps", type=int, help="steps for the audio side alone (default 2000)")
     p.add_argument("--head-steps", type=int, help="steps of the head stage (default 6000)")
     p.add_argument("--lips-steps", type=int, help="steps of the lip fine-tuning (default 1500)")
     p.add_argument("--torso-steps", type=int, help="steps of the torso stage (default 2000)")
@@ -53,19 +55,23 @@ def main(argv: list[str]) -> int:
     from editing.dataset import Dataset
     from editing.train.clip import TrainingClip
     from editing.train.config import TrainConfig
+    from editing.train.speech import SpeechLessons
     from editing.train.trainer import Trainer
     from renderer.audio.export import load_encoder
     from renderer.avatar_file import save_avatar
 
     dataset = Dataset.open(arguments.dataset)
     encoder = load_encoder(arguments.encoder)
-    steps = {n: getattr(arguments, n) for n in ("head_steps", "lips_steps", "torso_steps") if getattr(arguments, n) is not None}
+    stages = ("speech_steps", "head_steps", "lips_steps", "torso_steps")
+    steps = {name: getattr(arguments, name) for name in stages if getattr(arguments, name) is not None}
     config: TrainConfig = dataclasses.replace(TrainConfig(seed=arguments.seed, threads=arguments.threads), **steps)
     field_config = field_config_for(dataset, encoder.spec, arguments.look_ahead_ms, arguments.finest_resolution)
     print(f"reading {dataset.meta.n_frames} frames and their sound", flush=True)
     clip = TrainingClip(dataset, encoder, field_config)
     checkpoint = arguments.out.with_suffix(".checkpoint")
-    trainer = Trainer(clip, field_config, config, checkpoint)
+    speech = [Dataset.open(path) for path in arguments.speech]
+    lessons = SpeechLessons([dataset, *speech], encoder, field_config.audio_window)
+    trainer = Trainer(clip, lessons, field_config, config, checkpoint)
     if checkpoint.exists() and not arguments.restart:
         trainer.load_checkpoint()
         print(f"going on from {checkpoint}: {trainer.stage} step {trainer.step}", flush=True)
@@ -133,11 +139,10 @@ class Progress:
         now = time.monotonic()
         if now - self._written > self.EVERY_S or step == n_steps:
             rate = self._samples / max(1e-6, now - self._since)
-            bar.set_postfix_str(
-                f"PSNR {self._psnr_db:.1f} dB, {rate / 1e3:.0f}k samples/s, {report.n_samples / report.n_rays:.1f} samples/ray",
-                refresh=False,
-            )
-            state = {"stage": stage, "step": step, "steps": n_steps, "psnr_db": round(self._psnr_db, 2), "samples_per_s": round(rate)}
+            quality = f"loss {float(report.loss):.3f}" if math.isnan(report.psnr_db) else f"PSNR {self._psnr_db:.1f} dB"
+            density = report.n_samples / report.n_rays
+            bar.set_postfix_str(f"{quality}, {rate / 1e3:.0f}k samples/s, {density:.1f} samples/ray", refresh=False)
+            state = {"stage": stage, "step": step, "steps": n_steps, "loss": float(report.loss), "samples_per_s": round(rate)}
             temporary = self._path.with_suffix(".partial")
             temporary.write_text(json.dumps(state))
             temporary.replace(self._path)

@@ -11,6 +11,8 @@ from renderer.errors import BadInput
 class TrainConfig:
     """Defaults end in about 40 minutes on two cores; the paper trains seven hours on a V100 with 256² rays a step."""
 
+    speech_steps: int = 2000
+    """Steps in which the audio feature extractor learns the mouth's articulation before the head stage; see `speech`."""
     head_steps: int = 6000
     """Steps of the head stage (paper: 20,000)."""
     lips_steps: int = 1500
@@ -40,6 +42,9 @@ class TrainConfig:
     """lambda of the patch loss in lip fine-tuning (paper, equation 7), there LPIPS; see `losses.structural_loss`."""
     distortion_weight: float = 0.01
     """Of mip-NeRF 360's distortion loss, an addition to the paper against floaters."""
+    speech_weight: float = 0.002
+    """Of the articulation read from the audio code, kept up during the head and lip stages so that the code stays general."""
+    speech_frames_per_step: int = 128
     appearance_decay: float = 1e-3
     """Of the squared appearance embeddings."""
     lip_share: float = 0.2
@@ -56,7 +61,7 @@ class TrainConfig:
     threads: int = 2
 
     def __post_init__(self) -> None:
-        for name in ("head_steps", "lips_steps", "torso_steps"):
+        for name in ("speech_steps", "head_steps", "lips_steps", "torso_steps"):
             if not 0 <= getattr(self, name) <= 1_000_000:
                 raise BadInput(f"{name} {getattr(self, name)}: 0 to 1,000,000 are possible")
         if self.lip_share + self.eye_share + self.surround_share >= 0.9:

@@ -12,6 +12,7 @@ import torch
 
 from editing.train.losses import rate_at
 from editing.train.occupancy import MaximumOccupancy, visual_hull
+from editing.train.speech import SpeechLessons, speech_loss
 from editing.train.stages import HeadStage, StepReport, TorsoStage, torso_bounds, torso_cells
 from renderer import __version__
 from renderer.avatar import TORSO_MASK_RESOLUTION, Avatar, EncoderIdentity, Lineage
@@ -33,8 +34,9 @@ CHECKPOINT_EVERY_S = 120.0
 EMA_EVERY = 10
 ADAM_BETAS = (0.9, 0.99)
 ADAM_EPSILON = 1e-15
-STAGES = ("head", "lips", "torso")
+STAGES = ("speech", "head", "lips", "torso")
 PARTS = {"head": ("head.", "audio.", "attention."), "torso": ("torso.",)}
+READ_OUT_INITIAL = 0.05
 """Tensors that a part's stages learn, by the beginning of their names."""
 
 if TYPE_CHECKING:
@@ -44,12 +46,18 @@ if TYPE_CHECKING:
 class Trainer:
     """Runs the stages in order; every piece of state that a resumed run needs lives here."""
 
-    def __init__(self, clip: TrainingClip, field_config: FieldConfig, config: TrainConfig, checkpoint: Path) -> None:
+    def __init__(
+        self, clip: TrainingClip, lessons: SpeechLessons, field_config: FieldConfig, config: TrainConfig, checkpoint: Path
+    ) -> None:
         torch.set_num_threads(config.threads)
         training_library.set_threads(config.threads)
-        self.clip, self.config, self.checkpoint = clip, config, checkpoint
+        self.clip, self.lessons, self.config, self.checkpoint = clip, lessons, config, checkpoint
         self.field = TorchField(field_config, encode=native_ops.encode)
         self.field.initialise(torch.Generator().manual_seed(config.seed))
+        self.read_out = torch.nn.Linear(field_config.audio_dim, lessons.n_targets)
+        with torch.no_grad():
+            self.read_out.weight.normal_(0.0, READ_OUT_INITIAL, generator=torch.Generator().manual_seed(config.seed))
+            self.read_out.bias.zero_()
         self.average = {name: self.field[name].detach().clone() for name in parameter_shapes(field_config)}
         self.rng = np.random.default_rng(config.seed)
         self.stage, self.step = STAGES[0], 0
@@ -61,13 +69,16 @@ class Trainer:
     def _optimiser(self, part: str) -> torch.optim.Adam:
         """Adam of a part's networks and embeddings; its grids have their own, lazy one."""
         names = [n for n in parameter_shapes(self.field.config) if n.startswith(PARTS[part]) and not n.endswith("grid")]
-        return torch.optim.Adam([self.field[n] for n in names], betas=ADAM_BETAS, eps=ADAM_EPSILON)
+        parameters = [self.field[n] for n in names]
+        if part == "head":
+            parameters += [self.read_out.weight, self.read_out.bias]
+        return torch.optim.Adam(parameters, betas=ADAM_BETAS, eps=ADAM_EPSILON)
 
     def run(self, report: Report) -> None:
         """All remaining steps. A KeyboardInterrupt leaves a checkpoint behind and is raised again."""
         head = HeadStage(self.field, self.clip, self.occupancy, self.config, self.rng)
         torso = TorsoStage(self.field, self.clip, self.config, self.rng)
-        steps = {"head": self.config.head_steps, "lips": self.config.lips_steps, "torso": self.config.torso_steps}
+        steps = {stage: int(getattr(self.config, f"{stage}_steps")) for stage in STAGES}
         last_saved = time.monotonic()
         try:
             for stage in STAGES[STAGES.index(self.stage) :]:
@@ -75,8 +86,14 @@ class Trainer:
                 part = "torso" if stage == "torso" else "head"
                 while self.step < steps[stage]:
                     began = time.monotonic()
-                    # Lip patches alone would let the rest of the head drift, so every other step is an ordinary one.
-                    result = torso.step(self.step) if stage == "torso" else head.step(self.step, stage == "lips" and self.step % 2 == 0)
+                    if stage == "speech":
+                        result = self._speech_step(1.0)
+                    elif stage == "torso":
+                        result = torso.step(self.step)
+                    else:
+                        self._speech_step(self.config.speech_weight)
+                        # Lip patches alone would let the rest of the head drift, so every other step is an ordinary one.
+                        result = head.step(self.step, stage == "lips" and self.step % 2 == 0)
                     self._optimise(part, stage, steps[stage])
                     self.step += 1
                     if self.step % EMA_EVERY == 0:
@@ -95,6 +112,12 @@ class Trainer:
         self.stage, self.step = STAGES[-1], steps["torso"]
         self.save_checkpoint()
 
+    def _speech_step(self, weight: float) -> StepReport:
+        n = self.config.speech_frames_per_step
+        loss = speech_loss(self.field, self.read_out, *self.lessons.batch(n, self.rng))
+        (weight * loss).backward()
+        return StepReport(loss.detach(), float("nan"), n, n)
+
     def _optimise(self, part: str, stage: str, n_steps: int) -> None:
         share = self.config.final_rate if stage == "lips" else rate_at(self.step, n_steps, 1.0, self.config.final_rate)
         optimiser = self.optimisers[part]
@@ -103,7 +126,7 @@ class Trainer:
         optimiser.step()
         optimiser.zero_grad(set_to_none=True)
         for name, table in self.tables.items():
-            if name.startswith(PARTS[part]):
+            if name.startswith(PARTS[part]) and stage != "speech":
                 table.adam_step(self.config.grid_rate * share, ADAM_BETAS, ADAM_EPSILON)
 
     @torch.no_grad()
@@ -130,6 +153,7 @@ class Trainer:
                     tensors[f"adam/{part}/{i}/{key}"] = value
         for name, table in self.tables.items():
             tensors[f"table/{name}/first"], tensors[f"table/{name}/second"] = table.first_moment, table.second_moment
+        tensors["read_out/weight"], tensors["read_out/bias"] = self.read_out.weight.detach(), self.read_out.bias.detach()
         tensors["occupancy/hull"] = self.occupancy.hull
         tensors["occupancy/grid"] = self.occupancy.grid
         tensors["occupancy/seen"] = self.occupancy.seen
@@ -163,6 +187,8 @@ class Trainer:
             for name, mean in self.average.items():
                 self.field[name].copy_(tensors[f"field/{name}"])
                 mean.copy_(tensors[f"average/{name}"])
+            self.read_out.weight.copy_(tensors["read_out/weight"])
+            self.read_out.bias.copy_(tensors["read_out/bias"])
         for part, optimiser in self.optimisers.items():
             for i, parameter in enumerate(p for group in optimiser.param_groups for p in group["params"]):
                 prefix = f"adam/{part}/{i}/"

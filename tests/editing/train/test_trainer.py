@@ -14,6 +14,7 @@ from editing.train.clip import TrainingClip
 from editing.train.command import field_config_for
 from editing.train.command import main as train_main
 from editing.train.config import TrainConfig
+from editing.train.speech import SpeechLessons
 from editing.train.trainer import Trainer
 from renderer.audio.encoder import AudioEncoder
 from renderer.avatar_file import load_avatar, save_avatar
@@ -22,7 +23,11 @@ from renderer.errors import BadInput
 if TYPE_CHECKING:
     from pathlib import Path
 
-CONFIG = TrainConfig(head_steps=60, lips_steps=4, torso_steps=60, frames_per_step=4, samples_per_step=8192, torso_pixels_per_step=2048,
+    from editing.train.stages import StepReport
+    from renderer.field.config import FieldConfig
+
+CONFIG = TrainConfig(speech_steps=30, head_steps=60, lips_steps=4, torso_steps=60, speech_frames_per_step=32, frames_per_step=4,
+                      samples_per_step=8192, torso_pixels_per_step=2048,
                      prune_after=20, patch_px=8, threads=1)  # fmt: skip
 
 
@@ -34,14 +39,26 @@ def clip(tiny_take: Path) -> TrainingClip:
 
 def trainer(clip: TrainingClip, checkpoint: Path) -> Trainer:
     field_config = field_config_for(clip.dataset, AudioEncoder.bundled().spec, 160.0, 64)
-    return Trainer(clip, field_config, CONFIG, checkpoint)
+    return Trainer(clip, lessons(clip, field_config), field_config, CONFIG, checkpoint)
+
+
+def lessons(clip: TrainingClip, field_config: FieldConfig) -> SpeechLessons:
+    return SpeechLessons([clip.dataset], AudioEncoder.bundled(), field_config.audio_window)
 
 
 def test_training_learns_the_head_and_the_torso(clip: TrainingClip, tmp_path: Path) -> None:
     run = trainer(clip, tmp_path / "x.checkpoint")
-    psnr: dict[str, list[float]] = {"head": [], "lips": [], "torso": []}
-    run.run(lambda stage, step, n, report: psnr[stage].append(report.psnr_db))
-    assert [len(v) for v in psnr.values()] == [60, 4, 60]
+    psnr: dict[str, list[float]] = {"speech": [], "head": [], "lips": [], "torso": []}
+    losses: list[float] = []
+
+    def note(stage: str, step: int, n: int, report: StepReport) -> None:
+        psnr[stage].append(report.psnr_db)
+        if stage == "speech":
+            losses.append(float(report.loss))
+
+    run.run(note)
+    assert [len(v) for v in psnr.values()] == [30, 60, 4, 60]
+    assert np.mean(losses[-5:]) < 0.8 * np.mean(losses[:5])
     assert np.mean(psnr["head"][-10:]) > np.mean(psnr["head"][:10]) + 4.0
     assert np.mean(psnr["torso"][-10:]) > np.mean(psnr["torso"][:10]) + 4.0
     assert run.occupancy.grid.sum() < run.occupancy.hull.sum(), "nothing was pruned"
@@ -80,7 +97,7 @@ def test_checkpoint_of_another_configuration_is_refused(clip: TrainingClip, tmp_
     trainer(clip, checkpoint).save_checkpoint()
     other = field_config_for(clip.dataset, AudioEncoder.bundled().spec, 200.0, 64)
     with pytest.raises(BadInput, match="another dataset or configuration"):
-        Trainer(clip, other, CONFIG, checkpoint).load_checkpoint()
+        Trainer(clip, lessons(clip, other), other, CONFIG, checkpoint).load_checkpoint()
 
 
 def test_broken_checkpoint_is_refused(clip: TrainingClip, tmp_path: Path) -> None:

@@ -1,0 +1,78 @@
+"""Lessons for the audio side alone: from the sound around a frame to how the mouth stands in it.
+
+The audio feature extractor has to generalise from the few minutes of a clip to every voice. How a mouth moves can be learned from far
+more speech than pictures are needed for: besides the clip itself, other datasets lend their sound and their tracks (for a synthetic
+subject: takes of many voices at a tiny picture size). A linear read-out of the audio code must tell the articulation; it is thrown away
+after training. An addition to RAD-NeRF, which learns the extractor from the colour loss only.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import numpy as np
+import torch
+
+from renderer.audio.streaming import encode_all
+from renderer.condition_stream import audio_window_at
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from jaxtyping import Float
+    from torch import Tensor
+
+    from editing.dataset import Dataset
+    from renderer.audio.encoder import AudioEncoder
+    from renderer.field.config import AudioWindowConfig
+    from renderer.field.torch_field import TorchField
+
+MOUTH_PARAMETERS = ("jaw", "wide", "pucker", "press", "fv", "upper_raise", "lower_drop", "tongue")
+"""Of a synthetic subject's articulation. Other datasets teach the lips' opening."""
+
+
+class SpeechLessons:
+    """Random frames of all datasets with their audio windows and standardised targets."""
+
+    def __init__(self, datasets: Sequence[Dataset], encoder: AudioEncoder, shape: AudioWindowConfig) -> None:
+        self._shape, self._silence = shape, encoder.silence_features()
+        self._features = [encode_all(encoder, d.audio()) for d in datasets]
+        targets = [mouth_targets(d) for d in datasets]
+        if len({t.shape[1] for t in targets}) > 1:
+            targets = [np.asarray(d.track.lip_opening)[:, None] for d in datasets]
+        together = np.concatenate(targets)
+        spread = together.std(0)
+        used = spread > 1e-6
+        self._targets = [((t - together.mean(0)) / np.maximum(spread, 1e-6))[:, used].astype(np.float32) for t in targets]
+        self._lengths = np.array([len(t) for t in targets])
+
+    @property
+    def n_targets(self) -> int:
+        return self._targets[0].shape[1]
+
+    def batch(self, n: int, rng: np.random.Generator) -> tuple[Float[Tensor, "n steps dim"], Float[Tensor, "n targets"]]:
+        sources = rng.choice(len(self._lengths), n, p=self._lengths / self._lengths.sum())
+        frames = (rng.random(n) * self._lengths[sources]).astype(int)
+        windows = [
+            audio_window_at(self._features[s].steps, self._features[s].first_step, int(k), self._shape, self._silence)
+            for s, k in zip(sources, frames, strict=True)
+        ]
+        targets = [self._targets[s][k] for s, k in zip(sources, frames, strict=True)]
+        return torch.from_numpy(np.stack(windows)), torch.from_numpy(np.stack(targets))
+
+
+def mouth_targets(dataset: Dataset) -> Float[np.ndarray, "n targets"]:
+    """The mouth's parameters where the dataset has them, else the lips' opening; the opening always comes last."""
+    track = dataset.track
+    opening = np.asarray(track.lip_opening)[:, None]
+    if track.articulation is None:
+        return opening
+    columns = [track.articulation_names.index(name) for name in MOUTH_PARAMETERS if name in track.articulation_names]
+    return np.concatenate([np.asarray(track.articulation)[:, columns], opening], axis=1)
+
+
+def speech_loss(
+    field: TorchField, read_out: torch.nn.Linear, windows: Float[Tensor, "n steps dim"], targets: Float[Tensor, "n targets"]
+) -> Float[Tensor, ""]:
+    """Mean squared error of the read-out, in units of the targets' variance."""
+    return ((read_out(field.audio_codes(windows)) - targets) ** 2).mean()
