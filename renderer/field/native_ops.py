@@ -7,15 +7,25 @@ The library is libvisavis_training (sources in renderer/native/training). This m
 from __future__ import annotations
 
 import ctypes
-import functools
-import os
-from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
 
 import torch
 
-from renderer.errors import BackendUnavailable, BadInput
+from renderer.errors import BadInput
 from renderer.field.rays import PackedSamples
+from renderer.field.training_library import (
+    AdamStepStruct,
+    MarchBoxStruct,
+    available,
+    available_instruction_sets,
+    call,
+    floats,
+    grid_levels,
+    instruction_set,
+    select_instruction_set,
+    set_threads,
+    threads,
+)
 
 if TYPE_CHECKING:
     from jaxtyping import Bool, Float, UInt8
@@ -23,114 +33,19 @@ if TYPE_CHECKING:
 
     from renderer.field.config import FieldConfig, GridConfig
 
-_threads = 1
-
-
-def set_threads(n: int) -> None:
-    """How many threads the operators may use, in this process. Results of gradients do not depend on it."""
-    global _threads
-    if n < 1:
-        raise BadInput(f"{n} threads: at least 1 is needed")
-    _threads = n
-
-
-# --- the library -----------------------------------------------------------------------------------------------------------
-
-
-class _GridLevel(ctypes.Structure):
-    _fields_ = (
-        ("scale", ctypes.c_float),
-        ("resolution", ctypes.c_uint32),
-        ("hashed", ctypes.c_uint32),
-        ("offset", ctypes.c_uint32),
-        ("n_rows", ctypes.c_uint32),
-    )
-
-
-class _MarchBox(ctypes.Structure):
-    _fields_ = (
-        ("lower", ctypes.c_float * 3),
-        ("upper", ctypes.c_float * 3),
-        ("centre", ctypes.c_float * 3),
-        ("inverse_edge", ctypes.c_float),
-        ("step", ctypes.c_float),
-        ("resolution", ctypes.c_int32),
-        ("max_samples", ctypes.c_int32),
-    )
-
-
-class _AdamStep(ctypes.Structure):
-    _fields_ = tuple((name, ctypes.c_float) for name in ("rate", "beta1", "beta2", "epsilon", "correction1", "correction2"))
-
-
-_POINTER, _SIZE, _INT, _FLOAT = ctypes.c_void_p, ctypes.c_int64, ctypes.c_int, ctypes.c_float
-_SIGNATURES: dict[str, tuple[Any, ...]] = {
-    "encode": (_POINTER, _SIZE, _INT, _POINTER, _POINTER, _INT, _POINTER, _INT),
-    "encode_backward": (_POINTER, _SIZE, _INT, _POINTER, _POINTER, _INT, _POINTER, _POINTER, _POINTER, _INT),
-    "adam": (_POINTER, _POINTER, _POINTER, _POINTER, _SIZE, _POINTER, _INT),
-    "average": (_POINTER, _POINTER, _SIZE, _FLOAT, _INT),
-    "march": (_POINTER, _POINTER, _POINTER, _SIZE, _POINTER, _POINTER, _POINTER, _POINTER, _INT),
-    "pack": (_POINTER, _POINTER, _SIZE, _POINTER, _INT, _POINTER, _POINTER, _POINTER, _POINTER, _POINTER, _INT),
-    "composite": (_POINTER, _POINTER, _POINTER, _POINTER, _SIZE, _FLOAT, _POINTER, _POINTER, _POINTER, _INT),
-    "composite_backward": (*[_POINTER] * 5, _SIZE, _FLOAT, *[_POINTER] * 5, _INT),
-    "distortion": (_POINTER, _POINTER, _POINTER, _POINTER, _SIZE, _FLOAT, _POINTER, _INT),
-    "distortion_backward": (_POINTER, _POINTER, _POINTER, _POINTER, _SIZE, _FLOAT, _POINTER, _POINTER, _INT),
-}
-
-
-@functools.cache
-def _library() -> Any:
-    name = "libvisavis_training.so"
-    folder = os.environ.get("VISAVIS_NATIVE_DIR") or str(Path(__file__).parent.parent / "native")
-    path = Path(folder) / name
-    try:
-        library = ctypes.CDLL(str(path))
-    except OSError as error:
-        raise BackendUnavailable(f"the training operators are not built: {path} cannot be loaded ({error}); run cmake") from error
-    for function, argtypes in _SIGNATURES.items():
-        entry = getattr(library, f"visavis_training_{function}")
-        entry.argtypes, entry.restype = argtypes, None
-    library.visavis_training_isa.restype = ctypes.c_char_p
-    library.visavis_training_select_isa.argtypes = (ctypes.c_char_p,)
-    return library
-
-
-def _call(function: str, *arguments: Any) -> None:
-    values = [a.data_ptr() if isinstance(a, torch.Tensor) else a for a in arguments]
-    getattr(_library(), f"visavis_training_{function}")(*values)
-
-
-def available() -> bool:
-    """Whether the library can be loaded."""
-    try:
-        _library()
-    except BackendUnavailable:
-        return False
-    return True
-
-
-def instruction_set() -> str:
-    """What the kernels run on: "v4" (AVX-512), "v3" (AVX2) or "base"; the best one that the processor has, unless selected."""
-    return cast("bytes", _library().visavis_training_isa()).decode()
-
-
-def select_instruction_set(name: str) -> None:
-    """Use another set of kernels in this process. Raises BackendUnavailable if the processor or the build lacks it."""
-    if _library().visavis_training_select_isa(name.encode()):
-        raise BackendUnavailable(f"instruction set {name!r} cannot run here; known: v4 (AVX-512), v3 (AVX2), base")
-
-
-def _floats(tensor: Tensor, name: str) -> Tensor:
-    if tensor.dtype != torch.float32:
-        raise BadInput(f"{name} is {tensor.dtype}: the native operators take float32")
-    return tensor.contiguous()
-
-
-@functools.cache
-def _levels(grid: GridConfig) -> Any:
-    rows = [_GridLevel(v.scale, v.resolution, v.hashed, v.offset, v.n_rows) for v in grid.levels()]
-    return (_GridLevel * len(rows))(*rows)
-
+__all__ = [
+    "GridTable",
+    "PackedSamples",
+    "available",
+    "available_instruction_sets",
+    "composite",
+    "distortion",
+    "encode",
+    "instruction_set",
+    "march",
+    "select_instruction_set",
+    "set_threads",
+]
 
 # --- hash grid -------------------------------------------------------------------------------------------------------------
 
@@ -138,11 +53,11 @@ def _levels(grid: GridConfig) -> Any:
 class _Encode(torch.autograd.Function):
     @staticmethod
     def forward(x: Tensor, table: Tensor, grid: GridConfig) -> Tensor:
-        x, table = _floats(x.detach(), "x"), _floats(table.detach(), "table")
+        x, table = floats(x.detach(), "x"), floats(table.detach(), "table")
         if x.ndim != 2 or x.shape[1] != grid.n_dims or table.shape != (grid.n_rows, 2):
             raise BadInput(f"x {tuple(x.shape)} and table {tuple(table.shape)} do not fit a grid of {(grid.n_rows, 2)}, {grid.n_dims}D")
         out = torch.empty(len(x), grid.n_outputs)
-        _call("encode", x, len(x), grid.n_dims, table, _levels(grid), grid.n_levels, out, _threads)
+        call("encode", x, len(x), grid.n_dims, table, grid_levels(grid), grid.n_levels, out, threads())
         return out
 
     @staticmethod
@@ -161,10 +76,10 @@ class _Encode(torch.autograd.Function):
                 buffer = table.grad
             else:
                 buffer = grad_table = torch.zeros_like(table)
-        grad_out = _floats(grads[0], "the gradient")
+        grad_out = floats(grads[0], "the gradient")
         rows = table.detach().contiguous()
-        arguments = (x, len(x), grid.n_dims, rows, _levels(grid), grid.n_levels, grad_out, buffer, grad_x, _threads)
-        _call("encode_backward", *arguments)
+        arguments = (x, len(x), grid.n_dims, rows, grid_levels(grid), grid.n_levels, grad_out, buffer, grad_x, threads())
+        call("encode_backward", *arguments)
         return grad_x, grad_table, None
 
 
@@ -174,7 +89,7 @@ def encode(x: Float[Tensor, "n dims"], table: Float[Tensor, "rows 2"], grid: Gri
     If `table` is a leaf that has a `grad` already (see `GridTable`), its gradient is added there in place, which spares a table-sized
     allocation a call; `torch.autograd.grad` with respect to such a table sees nothing.
     """
-    return cast("Tensor", _Encode.apply(x, table, grid))
+    return cast("Tensor", _Encode.apply(x, table, grid))  # type: ignore[no-untyped-call]
 
 
 class GridTable:
@@ -187,7 +102,7 @@ class GridTable:
     def __init__(self, table: Float[Tensor, "rows 2"]) -> None:
         if not (table.is_leaf and table.requires_grad and table.is_contiguous() and table.ndim == 2 and table.shape[1] == 2):
             raise BadInput(f"a table of shape {tuple(table.shape)}: a contiguous leaf [rows, 2] that requires a gradient is needed")
-        _floats(table.detach(), "table")
+        floats(table.detach(), "table")
         self.table = table
         table.grad = torch.zeros_like(table)
         self.first_moment, self.second_moment = torch.zeros_like(table.grad), torch.zeros_like(table.grad)
@@ -206,16 +121,16 @@ class GridTable:
         """Move the rows that have a gradient and clear it."""
         self.n_steps += 1
         b1, b2 = betas
-        step = _AdamStep(lr, b1, b2, eps, 1.0 / (1.0 - b1**self.n_steps), 1.0 / (1.0 - b2**self.n_steps))
+        step = AdamStepStruct(lr, b1, b2, eps, 1.0 / (1.0 - b1**self.n_steps), 1.0 / (1.0 - b2**self.n_steps))
         table, size = self.table.detach(), len(self.table)
-        _call("adam", table, self.grad, self.first_moment, self.second_moment, size, ctypes.byref(step), _threads)
+        call("adam", table, self.grad, self.first_moment, self.second_moment, size, ctypes.byref(step), threads())
 
     @torch.no_grad()
     def update_average(self, decay: float) -> None:
         """average = decay * average + (1 - decay) * table, over all rows."""
         if self.average is None:
             self.average = self.table.detach().clone()
-        _call("average", self.table.detach(), self.average, self.table.numel(), decay, _threads)
+        call("average", self.table.detach(), self.average, self.table.numel(), decay, threads())
 
     def state_dict(self) -> dict[str, Any]:
         return {"first": self.first_moment, "second": self.second_moment, "n_steps": self.n_steps, "average": self.average}
@@ -242,32 +157,32 @@ def march(
     resolution, extent, n_rays = config.occupancy_resolution, config.head_half_extent, len(rays_o)
     if tuple(occupancy.shape) != (resolution,) * 3 or occupancy.dtype not in (torch.bool, torch.uint8):
         raise BadInput(f"occupancy {occupancy.dtype} {tuple(occupancy.shape)}: bool or uint8 of {(resolution,) * 3} is needed")
-    rays_o, rays_d, occupancy = _floats(rays_o, "rays_o"), _floats(rays_d, "rays_d"), occupancy.contiguous()
-    offsets = torch.full((n_rays,), 0.5) if jitter is None else _floats(0.5 + jitter, "jitter")
+    rays_o, rays_d, occupancy = floats(rays_o, "rays_o"), floats(rays_d, "rays_d"), occupancy.contiguous()
+    offsets = torch.full((n_rays,), 0.5) if jitter is None else floats(0.5 + jitter, "jitter")
     if rays_o.shape != (n_rays, 3) or rays_d.shape != (n_rays, 3) or offsets.shape != (n_rays,):
         raise BadInput(f"rays_o {tuple(rays_o.shape)}, rays_d {tuple(rays_d.shape)}, jitter {tuple(offsets.shape)} do not fit")
     centre = torch.tensor(config.head_centre)
     corners = [(ctypes.c_float * 3)(*c.tolist()) for c in (centre - extent, centre + extent, centre)]
-    box = _MarchBox(*corners, 0.5 / extent, config.step_size, resolution, config.max_samples)
+    box = MarchBoxStruct(*corners, 0.5 / extent, config.step_size, resolution, config.max_samples)
     slots, counts = torch.empty(n_rays, config.max_samples), torch.empty(n_rays, dtype=torch.int64)
-    _call("march", rays_o, rays_d, offsets, n_rays, occupancy, ctypes.byref(box), slots, counts, _threads)
+    call("march", rays_o, rays_d, offsets, n_rays, occupancy, ctypes.byref(box), slots, counts, threads())
     starts = counts.cumsum(0) - counts
     n = int(counts.sum())
     positions, distances, ray_indices = torch.empty(n, 3), torch.empty(n), torch.empty(n, dtype=torch.int64)
     packed = (positions, distances, ray_indices)
-    _call("pack", rays_o, rays_d, n_rays, slots, config.max_samples, starts, counts, *packed, _threads)
+    call("pack", rays_o, rays_d, n_rays, slots, config.max_samples, starts, counts, *packed, threads())
     return PackedSamples(positions, distances, ray_indices, starts, counts)
 
 
 class _Composite(torch.autograd.Function):
     @staticmethod
     def forward(ctx: Any, sigmas: Tensor, rgbs: Tensor, starts: Tensor, counts: Tensor, step: float) -> tuple[Tensor, ...]:
-        sigmas, rgbs = _floats(sigmas, "sigmas"), _floats(rgbs, "rgbs")
+        sigmas, rgbs = floats(sigmas, "sigmas"), floats(rgbs, "rgbs")
         n, n_rays = len(sigmas), len(starts)
         if rgbs.shape != (n, 3):
             raise BadInput(f"sigmas {tuple(sigmas.shape)} and rgbs {tuple(rgbs.shape)} do not fit")
         colours, opacity, weights = torch.empty(n_rays, 3), torch.empty(n_rays), torch.empty(n)
-        _call("composite", sigmas, rgbs, starts, counts, n_rays, step, colours, opacity, weights, _threads)
+        call("composite", sigmas, rgbs, starts, counts, n_rays, step, colours, opacity, weights, threads())
         ctx.save_for_backward(sigmas, rgbs, starts, counts, weights)
         ctx.step = step
         return colours, opacity, weights
@@ -275,10 +190,10 @@ class _Composite(torch.autograd.Function):
     @staticmethod
     def backward(ctx: Any, *grads: Tensor) -> tuple[Tensor | None, ...]:
         sigmas, rgbs, starts, counts, weights = ctx.saved_tensors
-        incoming = [_floats(g, "the gradient") for g in grads]
+        incoming = [floats(g, "the gradient") for g in grads]
         grad_sigmas, grad_rgbs = torch.empty_like(sigmas), torch.empty_like(rgbs)
         outputs = (*incoming, grad_sigmas, grad_rgbs)
-        _call("composite_backward", sigmas, rgbs, weights, starts, counts, len(starts), ctx.step, *outputs, _threads)
+        call("composite_backward", sigmas, rgbs, weights, starts, counts, len(starts), ctx.step, *outputs, threads())
         return grad_sigmas, grad_rgbs, None, None, None
 
 
@@ -289,14 +204,14 @@ def composite(
 
     Every sample must belong to a ray of `samples`.
     """
-    return cast("tuple[Tensor, Tensor, Tensor]", _Composite.apply(sigmas, rgbs, samples.starts, samples.counts, step))
+    return cast("tuple[Tensor, Tensor, Tensor]", _Composite.apply(sigmas, rgbs, samples.starts, samples.counts, step))  # type: ignore[no-untyped-call]
 
 
 class _Distortion(torch.autograd.Function):
     @staticmethod
     def forward(ctx: Any, weights: Tensor, distances: Tensor, starts: Tensor, counts: Tensor, step: float) -> Tensor:
-        weights, losses = _floats(weights, "weights"), torch.empty(len(starts))
-        _call("distortion", weights, distances, starts, counts, len(starts), step, losses, _threads)
+        weights, losses = floats(weights, "weights"), torch.empty(len(starts))
+        call("distortion", weights, distances, starts, counts, len(starts), step, losses, threads())
         ctx.save_for_backward(weights, distances, starts, counts)
         ctx.step = step
         return losses
@@ -304,9 +219,9 @@ class _Distortion(torch.autograd.Function):
     @staticmethod
     def backward(ctx: Any, *grads: Tensor) -> tuple[Tensor | None, ...]:
         weights, distances, starts, counts = ctx.saved_tensors
-        grad_weights, incoming = torch.empty_like(weights), _floats(grads[0], "the gradient")
-        arguments = (weights, distances, starts, counts, len(starts), ctx.step, incoming, grad_weights, _threads)
-        _call("distortion_backward", *arguments)
+        grad_weights, incoming = torch.empty_like(weights), floats(grads[0], "the gradient")
+        arguments = (weights, distances, starts, counts, len(starts), ctx.step, incoming, grad_weights, threads())
+        call("distortion_backward", *arguments)
         return grad_weights, None, None, None, None
 
 
@@ -315,4 +230,4 @@ def distortion(weights: Float[Tensor, " n"], samples: PackedSamples, step: float
 
     sum_ij w_i w_j |t_i - t_j| + step / 3 * sum_i w_i^2.
     """
-    return cast("Tensor", _Distortion.apply(weights, samples.distances, samples.starts, samples.counts, step))
+    return cast("Tensor", _Distortion.apply(weights, samples.distances, samples.starts, samples.counts, step))  # type: ignore[no-untyped-call]

@@ -87,3 +87,11 @@ def composite_reference(
     weights = (alphas * transmittance[:, :-1])[samples.ray_indices, slot]
     colours = torch.zeros(n_rays, 3).index_add(0, samples.ray_indices, weights[:, None] * rgbs)
     return colours, 1.0 - transmittance[:, -1], weights
+
+
+def distortion_reference(weights: Float[Tensor, " n"], samples: PackedSamples, step: float) -> Float[Tensor, " rays"]:
+    """Distortion loss of each ray: sum_ij w_i w_j |t_i - t_j| + step / 3 sum_i w_i^2 (mip-NeRF 360, equation 15)."""
+    same_ray = samples.ray_indices[:, None] == samples.ray_indices
+    apart = (samples.distances[:, None] - samples.distances).abs() * same_ray
+    share = weights * (apart.to(weights.dtype) @ weights) + step / 3.0 * weights**2
+    return torch.zeros(len(samples.counts), dtype=weights.dtype).index_add(0, samples.ray_indices, share)

@@ -10,7 +10,8 @@ namespace {
 inline int block_size(int64_t begin, int64_t end) { return end - begin < kBlock ? static_cast<int>(end - begin) : kBlock; }
 
 template <int D>
-void encode_dims(const float* x, int64_t begin, int64_t end, const float* table, const GridLevel* levels, int n_levels, float* out) {
+void encode_dims(const float* x, int64_t begin, int64_t end, const float* table, const GridLevel* levels, int n_levels, float* out,
+                 int64_t stride) {
   alignas(64) float axes[D][kBlock];
   Corners<D> corners;
   for (int64_t i = begin; i < end; i += kBlock) {
@@ -19,11 +20,11 @@ void encode_dims(const float* x, int64_t begin, int64_t end, const float* table,
     for (int l = 0; l < n_levels; l++) {
       corners.place(axes, levels[l]);
       const float* rows = table + 2 * static_cast<size_t>(levels[l].offset);
-      float* o = out + i * 2 * n_levels + 2 * l;
+      float* o = out + i * stride + 2 * l;
       for (int j = 0; j < m; j++) {
         Pair sum = {0.f, 0.f};
         for (int c = 0; c < 1 << D; c++) sum += corners.weights[c][j] * load_pair(rows + 2 * static_cast<size_t>(corners.rows[c][j]));
-        store_pair(o + static_cast<int64_t>(j) * 2 * n_levels, sum);
+        store_pair(o + j * stride, sum);
       }
     }
   }
@@ -52,7 +53,7 @@ void backward_table_dims(const float* x, int64_t n, const GridLevel& level, cons
 
 template <int D>
 void backward_x_dims(const float* x, int64_t begin, int64_t end, const float* table, const GridLevel* levels, int n_levels,
-                     const float* grad_out, float* grad_x) {
+                     const float* grad_out, int64_t stride, float* grad_x) {
   alignas(64) float axes[D][kBlock];
   Corners<D> corners;
   for (int64_t i = begin; i < end; i += kBlock) {
@@ -63,7 +64,7 @@ void backward_x_dims(const float* x, int64_t begin, int64_t end, const float* ta
       corners.place(axes, levels[l]);
       const float* rows = table + 2 * static_cast<size_t>(levels[l].offset);
       for (int j = 0; j < m; j++) {
-        const float* g = grad_out + (i + j) * 2 * n_levels + 2 * l;
+        const float* g = grad_out + (i + j) * stride + 2 * l;
         float along[D] = {};
         for (int c = 0; c < 1 << D; c++) {
           const float* row = rows + 2 * static_cast<size_t>(corners.rows[c][j]);
@@ -91,11 +92,12 @@ void backward_x_dims(const float* x, int64_t begin, int64_t end, const float* ta
 
 }  // namespace
 
-void encode(const float* x, int64_t begin, int64_t end, int dims, const float* table, const GridLevel* levels, int n_levels, float* out) {
+void encode(const float* x, int64_t begin, int64_t end, int dims, const float* table, const GridLevel* levels, int n_levels, float* out,
+            int64_t stride) {
   if (dims == 3) {
-    encode_dims<3>(x, begin, end, table, levels, n_levels, out);
+    encode_dims<3>(x, begin, end, table, levels, n_levels, out, stride);
   } else {
-    encode_dims<2>(x, begin, end, table, levels, n_levels, out);
+    encode_dims<2>(x, begin, end, table, levels, n_levels, out, stride);
   }
 }
 
@@ -109,11 +111,11 @@ void encode_backward_table(const float* x, int64_t n, int dims, const GridLevel&
 }
 
 void encode_backward_x(const float* x, int64_t begin, int64_t end, int dims, const float* table, const GridLevel* levels, int n_levels,
-                       const float* grad_out, float* grad_x) {
+                       const float* grad_out, int64_t stride, float* grad_x) {
   if (dims == 3) {
-    backward_x_dims<3>(x, begin, end, table, levels, n_levels, grad_out, grad_x);
+    backward_x_dims<3>(x, begin, end, table, levels, n_levels, grad_out, stride, grad_x);
   } else {
-    backward_x_dims<2>(x, begin, end, table, levels, n_levels, grad_out, grad_x);
+    backward_x_dims<2>(x, begin, end, table, levels, n_levels, grad_out, stride, grad_x);
   }
 }
 

@@ -4,11 +4,13 @@
 
 namespace visavis::training::VISAVIS_ISA {
 
-void encode(const float* x, int64_t begin, int64_t end, int dims, const float* table, const GridLevel* levels, int n_levels, float* out);
-// grad_out points at the level's first feature of sample 0; samples are `stride` floats apart.
+// Features of consecutive samples are `stride` floats apart.
+void encode(const float* x, int64_t begin, int64_t end, int dims, const float* table, const GridLevel* levels, int n_levels, float* out,
+            int64_t stride);
+// grad_out points at the level's first feature of sample 0.
 void encode_backward_table(const float* x, int64_t n, int dims, const GridLevel& level, const float* grad_out, int64_t stride,
                            float* grad_table);
 void encode_backward_x(const float* x, int64_t begin, int64_t end, int dims, const float* table, const GridLevel* levels, int n_levels,
-                       const float* grad_out, float* grad_x);
+                       const float* grad_out, int64_t stride, float* grad_x);
 
 }  // namespace visavis::training::VISAVIS_ISA

@@ -4,20 +4,27 @@
 // use inline functions of the standard library: the linker would keep one copy of them for all sets.
 #pragma once
 
+#include "head_block.h"
 #include "training.h"
 
 namespace visavis::training {
 
 struct Kernels {
   void (*encode)(const float* x, int64_t begin, int64_t end, int dims, const float* table, const GridLevel* levels, int n_levels,
-                 float* out);
+                 float* out, int64_t stride);
   void (*encode_backward_table)(const float* x, int64_t n, int dims, const GridLevel& level, const float* grad_out, int64_t stride,
                                 float* grad_table);
   void (*encode_backward_x)(const float* x, int64_t begin, int64_t end, int dims, const float* table, const GridLevel* levels,
-                            int n_levels, const float* grad_out, float* grad_x);
+                            int n_levels, const float* grad_out, int64_t stride, float* grad_x);
   void (*adam)(float* table, float* grad, float* first, float* second, int64_t begin, int64_t end, const AdamStep& step);
   void (*average)(const float* values, float* average, int64_t begin, int64_t end, float decay);
+  void (*gates)(const float* positions, int64_t begin, int64_t end, const Region& region, float* out);
+  HeadFormat head_fp32;
+  HeadFormat head_fast;
 };
+
+// The kernels of the instruction set in use.
+const Kernels& active_kernels();
 
 namespace base {
 extern const Kernels kernels;
@@ -26,6 +33,9 @@ namespace v3 {
 extern const Kernels kernels;
 }
 namespace v4 {
+extern const Kernels kernels;
+}
+namespace v4_bf16 {
 extern const Kernels kernels;
 }
 

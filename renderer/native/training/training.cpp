@@ -18,6 +18,7 @@ struct Variant {
 bool supported(const char* name) {
 #ifdef VISAVIS_X86
   __builtin_cpu_init();
+  if (!std::strcmp(name, "v4_bf16")) return supported("v4") && __builtin_cpu_supports("avx512bf16");
   if (!std::strcmp(name, "v4")) {
     return __builtin_cpu_supports("avx512f") && __builtin_cpu_supports("avx512bw") && __builtin_cpu_supports("avx512vl") &&
            __builtin_cpu_supports("avx512dq") && __builtin_cpu_supports("fma");
@@ -29,6 +30,7 @@ bool supported(const char* name) {
 
 constexpr Variant kVariants[] = {  // best first
 #ifdef VISAVIS_X86
+    {"v4_bf16", &v4_bf16::kernels},
     {"v4", &v4::kernels},
     {"v3", &v3::kernels},
 #endif
@@ -47,6 +49,8 @@ constexpr int64_t kSamplesPerTask = 1024;
 constexpr int64_t kFloatsPerTask = 1 << 16;
 
 }  // namespace
+
+const Kernels& active_kernels() { return *active->kernels; }
 
 }  // namespace visavis::training
 
@@ -69,7 +73,7 @@ int visavis_training_select_isa(const char* name) {
 void visavis_training_encode(const float* x, int64_t n, int dims, const float* table, const GridLevel* levels, int n_levels, float* out,
                              int threads) {
   parallel_blocks(n, kSamplesPerTask, threads, [&](int64_t begin, int64_t end) {
-    active->kernels->encode(x, begin, end, dims, table, levels, n_levels, out);
+    active_kernels().encode(x, begin, end, dims, table, levels, n_levels, out, 2 * n_levels);
   });
 }
 
@@ -77,25 +81,25 @@ void visavis_training_encode_backward(const float* x, int64_t n, int dims, const
                                       const float* grad_out, float* grad_table, float* grad_x, int threads) {
   if (grad_table) {  // levels do not share rows, so threads do not meet
     parallel_tasks(n_levels, threads, [&](int64_t l) {
-      active->kernels->encode_backward_table(x, n, dims, levels[l], grad_out + 2 * l, 2 * n_levels, grad_table);
+      active_kernels().encode_backward_table(x, n, dims, levels[l], grad_out + 2 * l, 2 * n_levels, grad_table);
     });
   }
   if (grad_x) {
     parallel_blocks(n, kSamplesPerTask, threads, [&](int64_t begin, int64_t end) {
-      active->kernels->encode_backward_x(x, begin, end, dims, table, levels, n_levels, grad_out, grad_x);
+      active_kernels().encode_backward_x(x, begin, end, dims, table, levels, n_levels, grad_out, 2 * n_levels, grad_x);
     });
   }
 }
 
 void visavis_training_adam(float* table, float* grad, float* first, float* second, int64_t n_rows, const AdamStep* step, int threads) {
   parallel_blocks(n_rows, kFloatsPerTask, threads, [&](int64_t begin, int64_t end) {
-    active->kernels->adam(table, grad, first, second, begin, end, *step);
+    active_kernels().adam(table, grad, first, second, begin, end, *step);
   });
 }
 
 void visavis_training_average(const float* values, float* average, int64_t n, float decay, int threads) {
   parallel_blocks(n, kFloatsPerTask, threads,
-                  [&](int64_t begin, int64_t end) { active->kernels->average(values, average, begin, end, decay); });
+                  [&](int64_t begin, int64_t end) { active_kernels().average(values, average, begin, end, decay); });
 }
 
 }  // extern "C"

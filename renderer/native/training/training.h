@@ -41,7 +41,7 @@ struct AdamStep {
 }  // namespace visavis::training
 
 extern "C" {
-// Name of the instruction set in use: "v4" (AVX-512), "v3" (AVX2) or "base".
+// Name of the instruction set in use: "v4_bf16" (AVX-512 with bfloat16), "v4" (AVX-512), "v3" (AVX2) or "base".
 const char* visavis_training_isa();
 // Returns 0, or -1 where this build or processor lacks the named set. Process-wide.
 int visavis_training_select_isa(const char* name);
