@@ -28,6 +28,7 @@ def parser() -> argparse.ArgumentParser:
     p.add_argument("dataset", type=Path, help="dataset folder")
     p.add_argument("--out", type=Path, required=True, help="avatar file to write (*.avatar)")
     p.add_argument("--speech", type=Path, nargs="*", default=[], help="more datasets to learn the mouth from (their sound and tracks)")
+    p.add_argument("--start-from", help="avatar (file or name) whose weights to begin with: another encoder, a longer clip")
     p.add_argument("--name", help="name of the avatar (default: the file's stem)")
     p.add_argument("--encoder", default="bundled", help="audio encoder: bundled, a hub name, a folder or an .onnx file")
     p.add_argument("--look-ahead-ms", type=float, default=160.0, help="whole audio look-ahead in ms (default 160)")
@@ -59,6 +60,7 @@ def main(argv: list[str]) -> int:
     from editing.train.trainer import Trainer
     from renderer.audio.export import load_encoder
     from renderer.avatar_file import save_avatar
+    from renderer.library import open_avatar
 
     dataset = Dataset.open(arguments.dataset)
     encoder = load_encoder(arguments.encoder)
@@ -72,6 +74,8 @@ def main(argv: list[str]) -> int:
     speech = [Dataset.open(path) for path in arguments.speech]
     lessons = SpeechLessons([dataset, *speech], encoder, field_config.audio_window)
     trainer = Trainer(clip, lessons, field_config, config, checkpoint)
+    if arguments.start_from:
+        trainer.start_from(open_avatar(arguments.start_from))
     if checkpoint.exists() and not arguments.restart:
         trainer.load_checkpoint()
         print(f"going on from {checkpoint}: {trainer.stage} step {trainer.step}", flush=True)

@@ -66,6 +66,21 @@ class Trainer:
         self.tables = {name: native_ops.GridTable(self.field[name]) for name in self.average if name.endswith("grid")}
         self.seconds = 0.0
 
+    def start_from(self, avatar: Avatar) -> None:
+        """Begin with the weights and the occupancy of an avatar instead of random ones. Raises BadInput if the shapes differ."""
+        shapes = parameter_shapes(self.field.config)
+        for name, shape in parameter_shapes(avatar.field_config).items():
+            if shapes[name] != shape and not name.endswith("appearance"):
+                raise BadInput(f"avatar {avatar.name!r} cannot be the start: its tensor {name!r} is {shape}, {shapes[name]} is needed")
+        with torch.no_grad():
+            for name, mean in self.average.items():
+                if shapes[name] == avatar.tensors[name].shape:
+                    self.field[name].copy_(torch.from_numpy(avatar.tensors[name]))
+                    mean.copy_(self.field[name])
+        if avatar.occupancy.shape == tuple(self.occupancy.grid.shape):
+            self.occupancy.grid = torch.from_numpy(avatar.occupancy) & self.occupancy.hull
+            self.occupancy.seen = self.occupancy.grid.reshape(-1).float()
+
     def _optimiser(self, part: str) -> torch.optim.Adam:
         """Adam of a part's networks and embeddings; its grids have their own, lazy one."""
         names = [n for n in parameter_shapes(self.field.config) if n.startswith(PARTS[part]) and not n.endswith("grid")]

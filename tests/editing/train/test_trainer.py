@@ -68,6 +68,10 @@ def test_training_learns_the_head_and_the_torso(clip: TrainingClip, tmp_path: Pa
     save_avatar(run.avatar("tiny", encoder), path)
     avatar = load_avatar(path)
     assert avatar.encoder.sha256 == encoder.spec.sha256
+    again = trainer(clip, tmp_path / "again.checkpoint")
+    again.start_from(avatar)
+    np.testing.assert_array_equal(again.field["head.density1.weight"].detach().numpy(), avatar.tensors["head.density1.weight"])
+    assert again.occupancy.grid.sum() <= run.occupancy.grid.sum()
     result = evaluate(avatar, clip.dataset, encoder, range(0, clip.n_frames, 6), backend="torch")
     truth = np.asarray(clip.dataset.frames[0])
     assert result["psnr_db"] > psnr_db(truth, np.asarray(clip.dataset.background)) + 2.0, "worse than the empty background"
