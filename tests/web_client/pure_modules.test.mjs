@@ -135,7 +135,7 @@ test("every failure has a title, a text and its own words", () => {
 
 test("status says what is going on", () => {
   assert.match(statusFor("idle"), /Press Start/);
-  assert.match(statusFor("connecting", { again: true }), /again/);
+  for (const code of ["busy", "lost"]) assert.equal(statusFor("connecting", { again: true, code }), statusFor("waiting", { code }));
   assert.notEqual(statusFor("live", { picture: false }), statusFor("live", { picture: true }));
   assert.match(statusFor("waiting", { code: "busy" }), /free seat/);
   assert.equal(countdownText(3), "Next try in 3 s");

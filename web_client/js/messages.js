@@ -143,17 +143,21 @@ export function statusFor(phase, { code = null, again = false, picture = false }
     case "asking":
       return "Please allow the microphone.";
     case "connecting":
-      return again ? "Connecting again…" : "Connecting…";
+      return again ? waitingText(code) : "Connecting…"; // a next try is no news: nothing is announced anew
     case "live":
       if (!picture) return "Connected. The picture is coming…";
       return again ? "Live again. Go on speaking." : "Live. Speak, and the avatar speaks.";
     case "waiting":
-      return code === "busy" ? "Waiting for a free seat." : "Not connected. Trying again.";
+      return waitingText(code);
     case "failed":
       return "Not connected.";
     default:
       return "Press Start and speak. The avatar says your words as you do.";
   }
+}
+
+function waitingText(code) {
+  return code === "busy" ? "Waiting for a free seat." : "Not connected. Trying again.";
 }
 
 /**

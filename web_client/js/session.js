@@ -6,7 +6,8 @@
  * server at a steady pace, both until PATIENCE_MS have gone by. The microphone's track belongs to the caller and is
  * kept throughout, as are the settings; each new connection gets them anew.
  *
- * Events, each a CustomEvent: `phase` ({phase, code, detail, retryInMs, again}), `hello`, `stats` and `state` (the
+ * Events, each a CustomEvent: `phase` ({phase, code, detail, retryInMs, again: after a try that failed, or of "live":
+ * after another time live}), `hello`, `stats` and `state` (the
  * server's messages), `stream` (a MediaStream with the picture, and the voice beside it), `complaint` (an error of
  * the server that ends nothing).
  */
@@ -57,6 +58,7 @@ export class Session extends EventTarget {
   #timers = new Set();
   #retryTimer = null;
   #failures = 0;
+  #wasLive = false;
   #troubleSinceMs = null;
   #run = 0;
   #lastWordMs = 0;
@@ -77,6 +79,7 @@ export class Session extends EventTarget {
     this.#track = track;
     this.#wishes = { ...wishes };
     this.#failures = 0;
+    this.#wasLive = false;
     this.#troubleSinceMs = null;
     this.error = null;
     this.#connect();
@@ -124,7 +127,8 @@ export class Session extends EventTarget {
 
   #enter(phase, more = {}) {
     this.phase = phase;
-    const detail = { phase, code: this.error?.code ?? null, detail: this.error?.detail ?? "", again: this.#failures > 0, ...more };
+    const again = phase === "live" ? this.#wasLive : this.#failures > 0;
+    const detail = { phase, code: this.error?.code ?? null, detail: this.error?.detail ?? "", again, ...more };
     this.dispatchEvent(new CustomEvent("phase", { detail }));
   }
 
@@ -203,6 +207,7 @@ export class Session extends EventTarget {
   #goLive() {
     this.error = null;
     this.#enter("live");
+    this.#wasLive = true;
     this.#after(STABLE_AFTER_MS, () => {
       this.#failures = 0;
       this.#troubleSinceMs = null;
@@ -241,7 +246,9 @@ export class Session extends EventTarget {
     this.#troubleSinceMs ??= nowMs;
     const exhausted = nowMs - this.#troubleSinceMs > PATIENCE_MS;
     if (error.code === "unknown_avatar") this.#wishes.avatar = null; // the next try takes the server's default
-    this.error = exhausted ? new SessionError(error.code === "busy" ? "gave_up_busy" : "gave_up") : error;
+    const isStillStopped = error.code === "unreachable" && this.error?.code === "stopped"; // it said so: no need to ask
+    if (exhausted) this.error = new SessionError(error.code === "busy" ? "gave_up_busy" : "gave_up");
+    else if (!isStillStopped) this.error = error;
     if (exhausted || FINAL_CODES.has(error.code)) return this.#enter("failed");
     const retryInMs = error.code === "busy" ? BUSY_RETRY_MS : backoffMs(this.#failures, Math.random());
     this.#failures += 1;
