@@ -105,7 +105,7 @@ struct HeadRun {
     int64_t* numbers = order.get(n);
     blocks.clear();
     n_active = 0;
-    int64_t filled = 0, tape_words = 0;
+    int64_t filled = 0, tape_size = 0;
     for (int frame = 0; frame < n_frames; frame++) {
       const int64_t first = frame ? ends[frame - 1] : 0;
       for (const bool active : {true, false}) {
@@ -115,9 +115,9 @@ struct HeadRun {
         }
         for (int64_t i = begin; i < filled; i += kHeadBlock) {
           const auto count = static_cast<int32_t>(std::min<int64_t>(kHeadBlock, filled - i));
-          blocks.push_back({i, n_active, tape_words, count, frame, active});
+          blocks.push_back({i, n_active, tape_size, count, frame, active});
           if (active) n_active += count;
-          tape_words += widths.tape_words(active, format->group);
+          tape_size += tape_words(widths, active, format->group);
         }
       }
     }
@@ -139,7 +139,7 @@ struct HeadRun {
     view.log_density = log_density.get(n);
     view.tangents = tangents.get(2 * n_active);
     view.coordinates = coordinates.get(2 * n_active);
-    if (kept) tape.get(tape_words);
+    if (kept) tape.get(tape_size);
   }
 
   void pack(const HeadTensors<const float>& tensors) {
@@ -184,8 +184,8 @@ struct HeadRun {
   // Calls work(shard, scratch, tape of a block) for every shard.
   template <typename Work>
   void for_shards(int threads, const Work& work) {
-    const int64_t words = static_cast<int64_t>(kHeadBlock) * widths.widest(), shards = n_shards();
-    const int64_t spare = kept ? 0 : widths.tape_words(true, format->group);
+    const int64_t words = static_cast<int64_t>(kHeadBlock) * widest_row(widths), shards = n_shards();
+    const int64_t spare = kept ? 0 : tape_words(widths, true, format->group);
     const int64_t n_floats = static_cast<int64_t>(kHeadBlock) * (widths.spatial + widths.audio + 8);
     uint32_t* all_words = scratch_words.get(shards * (5 * words + spare));
     float* all_floats = floats.get(shards * n_floats);

@@ -49,6 +49,7 @@ struct HeadRun;
 
 }  // namespace visavis::training
 
+#pragma GCC visibility push(default)
 extern "C" {
 visavis::training::HeadRun* visavis_training_head_create(const visavis::training::HeadConfig* config);
 void visavis_training_head_destroy(visavis::training::HeadRun* run);
@@ -62,3 +63,4 @@ void visavis_training_head_backward(visavis::training::HeadRun* run, const visav
                                     const float* sigmas, const float* rgbs, const float* grad_sigmas, const float* grad_rgbs,
                                     const float* grad_ambient, const visavis::training::HeadTensors<float>* gradients, int threads);
 }
+#pragma GCC visibility pop

@@ -27,17 +27,19 @@ struct HeadWidths {
   int spatial;
   int audio;
   int hidden;
-
-  // The widest row of words that a kernel holds.
-  int widest() const {
-    const int inputs = spatial + audio;
-    return inputs > hidden ? inputs : hidden;
-  }
-
-  int64_t tape_words(bool active, int group) const {
-    return static_cast<int64_t>(kHeadBlock) * (spatial + 3 * hidden + (active ? audio + 2 * hidden : 0)) / group;
-  }
 };
+
+// Static, as everything that files of several instruction sets include.
+// The widest row of words that a kernel holds.
+static inline int widest_row(const HeadWidths& widths) {
+  const int inputs = widths.spatial + widths.audio;
+  return inputs > widths.hidden ? inputs : widths.hidden;
+}
+
+static inline int64_t tape_words(const HeadWidths& widths, bool active, int group) {
+  const int width = widths.spatial + 3 * widths.hidden + (active ? widths.audio + 2 * widths.hidden : 0);
+  return static_cast<int64_t>(kHeadBlock) * width / group;
+}
 
 // Matrices as words in the order of the tile kernel: [in / group][out], and [out / group][in] for the way back.
 struct HeadMatrices {

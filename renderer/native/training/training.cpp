@@ -15,23 +15,28 @@ struct Variant {
   const Kernels* kernels;
 };
 
+// Whether the processor can run the kernels of this name.
 bool supported(const char* name) {
-#ifdef VISAVIS_X86
+#if defined(__x86_64__)
   __builtin_cpu_init();
-  if (!std::strcmp(name, "v4_bf16")) return supported("v4") && __builtin_cpu_supports("avx512bf16");
-  if (!std::strcmp(name, "v4")) {
-    return __builtin_cpu_supports("avx512f") && __builtin_cpu_supports("avx512bw") && __builtin_cpu_supports("avx512vl") &&
-           __builtin_cpu_supports("avx512dq") && __builtin_cpu_supports("fma");
-  }
-  if (!std::strcmp(name, "v3")) return __builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma");
+  const bool v3 = __builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma");
+  const bool v4 = v3 && __builtin_cpu_supports("avx512f") && __builtin_cpu_supports("avx512bw") && __builtin_cpu_supports("avx512dq") &&
+                  __builtin_cpu_supports("avx512vl");
+  if (!std::strcmp(name, "v3")) return v3;
+  if (!std::strcmp(name, "v4")) return v4;
+  if (!std::strcmp(name, "v4_bf16")) return v4 && __builtin_cpu_supports("avx512bf16");
 #endif
   return !std::strcmp(name, "base");
 }
 
 constexpr Variant kVariants[] = {  // best first
-#ifdef VISAVIS_X86
+#ifdef VISAVIS_WITH_v4_bf16
     {"v4_bf16", &v4_bf16::kernels},
+#endif
+#ifdef VISAVIS_WITH_v4
     {"v4", &v4::kernels},
+#endif
+#ifdef VISAVIS_WITH_v3
     {"v3", &v3::kernels},
 #endif
     {"base", &base::kernels},

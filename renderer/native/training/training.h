@@ -40,6 +40,7 @@ struct AdamStep {
 
 }  // namespace visavis::training
 
+#pragma GCC visibility push(default)
 extern "C" {
 // Name of the instruction set in use: "v4_bf16" (AVX-512 with bfloat16), "v4" (AVX-512), "v3" (AVX2) or "base".
 const char* visavis_training_isa();
@@ -83,3 +84,4 @@ void visavis_training_distortion_backward(const float* weights, const float* dis
                                           const int64_t* counts, int64_t n_rays, float step, const float* grad_losses,
                                           float* grad_weights, int threads);
 }
+#pragma GCC visibility pop
