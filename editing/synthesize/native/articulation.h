@@ -44,7 +44,6 @@ struct Parameters {
   VISAVIS_PARAMETERS(X)
 #undef X
 };
-constexpr int kParameters = sizeof(Parameters) / sizeof(float);
 
 // ---- rotations -----------------------------------------------------------------------------------------------------
 constexpr float kRadiansPerDegree = 0.01745329252f;

@@ -18,7 +18,8 @@ constexpr int kMaxSteps = 110, kMaxConeSteps = 40;
 constexpr float kMinConeStep = 0.008f;
 constexpr float kStepShare = 0.86f;          // of a distance that may be stepped: blends overstate distances a little
 constexpr float kHitDistance = 0.0016f, kGrazingDistance = 0.004f;
-constexpr int kTile = 4;                     // a packet is a square of 4 x 4 samples
+constexpr int kTileWidth = 4;                // a packet is a tile of 4 x 4, 4 x 2 or 4 x 1 samples
+constexpr int kTileHeight = kLanes / kTileWidth;
 
 static Rig rig_from(const float* parameters) {
   Parameters p;
@@ -45,7 +46,7 @@ static LockList locks_in_cone(const Rig& g, Point ray, float radius_per_unit) {
   return list;
 }
 
-// Sixteen cones, one a tile: how far each can go before anything may be inside it. Tiles that reach kFarAway are empty.
+// A packet of cones, one a tile: how far each can go before anything may be inside it. Tiles that reach kFarAway are empty.
 static Lanes march_cones(const Rig& g, Vec ray, const LockList& locks, float radius_per_unit) {
   Lanes t = splat(kNear);
   Mask live = Mask{} - 1;
@@ -80,7 +81,7 @@ static Mask march(const Rig& g, Vec ray, const LockList& locks, Lanes& t) {
   return hit;
 }
 
-// A square of 4 x 4 rays.
+// A tile of rays.
 struct Tile {
   Lanes px, py;  // picture coordinates: the half height is the unit, y up
   Vec rays() const { return normalize(Vec{px * kHalfHeight, py * kHalfHeight, splat(-1.f)}); }
@@ -89,14 +90,16 @@ struct Tile {
     return normalize(Point{x * kHalfHeight, y * kHalfHeight, -1.f});
   }
 };
-// The tile whose first sample is x, y; its rays stand in the middle of squares of `stride` samples.
-static Tile tile_at(int x, int y, int width, int height, int stride) {
-  Lanes lane;
-  for (int i = 0; i < kLanes; i++) lane[i] = (float)i;
-  const Lanes row = round_down(lane * (1.f / kTile)), column = lane - row * (float)kTile;
-  const float half = 0.5f * (float)stride;
-  return {(column * (float)stride + (float)x + half) * (2.f / height) - (float)width / height,
-          1.f - (row * (float)stride + (float)y + half) * (2.f / height) + kCentreShift};
+// The tile whose first sample is x, y; its rays stand in the middle of rectangles of stride_x * stride_y samples.
+static Tile tile_at(int x, int y, int width, int height, int stride_x, int stride_y) {
+  Tile tile;
+  for (int k = 0; k < kLanes; k++) {
+    const float column = (float)x + ((float)(k % kTileWidth) + 0.5f) * (float)stride_x;
+    const float row = (float)y + ((float)(k / kTileWidth) + 0.5f) * (float)stride_y;
+    tile.px[k] = column * (2.f / height) - (float)width / height;
+    tile.py[k] = 1.f - row * (2.f / height) + kCentreShift;
+  }
+  return tile;
 }
 
 static void write_pixel(const float* sum, float scale, uint8_t* rgb) {
@@ -108,8 +111,6 @@ static void write_pixel(const float* sum, float scale, uint8_t* rgb) {
 using namespace visavis;
 
 extern "C" {
-
-int visavis_presenter_parameter_count() { return kParameters; }
 
 // "name,default,low,high;..." in the order of the parameter array
 const char* visavis_presenter_parameters() {
@@ -126,12 +127,12 @@ void visavis_presenter_render(const float* parameters, int width, int height, in
   std::vector<uint8_t> votes((size_t)width * height * kLabels, 0);
   const float spacing = kHalfHeight * 2.f / fine_height;  // between samples, at distance 1
   const auto add_tile = [&](int tx, int ty, float start) {
-    const Tile tile = tile_at(tx, ty, fine_width, fine_height, 1);
+    const Tile tile = tile_at(tx, ty, fine_width, fine_height, 1, 1);
     const Vec ray = tile.rays();
     Vec colour = background_at(tile.px, tile.py);
     Mask label = label_lanes(kBackground);
     if (start < kFarAway) {
-      const LockList locks = locks_in_cone(g, tile.middle(), spacing * kTile);
+      const LockList locks = locks_in_cone(g, tile.middle(), spacing * kTileWidth);
       Lanes t = splat(start);
       const Mask hit = march(g, ray, locks, t);
       if (any(hit)) {
@@ -143,7 +144,7 @@ void visavis_presenter_render(const float* parameters, int width, int height, in
     }
     const Lanes red = tone(colour.x), green = tone(colour.y), blue = tone(colour.z);
     for (int k = 0; k < kLanes; k++) {
-      const int x = (tx + k % kTile) / supersample, y = (ty + k / kTile) / supersample;
+      const int x = (tx + k % kTileWidth) / supersample, y = (ty + k / kTileWidth) / supersample;
       if (x >= width || y >= height) continue;
       const size_t pixel = (size_t)y * width + x;
       sums[pixel * 3] += red[k];
@@ -152,14 +153,15 @@ void visavis_presenter_render(const float* parameters, int width, int height, in
       votes[pixel * kLabels + label[k]]++;
     }
   };
-  constexpr int kBlock = kTile * kTile;  // a block is 4 x 4 tiles: one packet of cones
-  for (int by = 0; by < fine_height; by += kBlock) {
-    for (int bx = 0; bx < fine_width; bx += kBlock) {
-      const Tile cones = tile_at(bx, by, fine_width, fine_height, kTile);
-      const LockList locks = locks_in_cone(g, cones.middle(), spacing * kBlock);
-      const Lanes start = march_cones(g, cones.rays(), locks, spacing * kTile * 0.75f);
+  // A block has as many tiles as a packet has rays: one packet of cones finds out how far each tile is empty.
+  constexpr int kBlockWidth = kTileWidth * kTileWidth, kBlockHeight = kTileHeight * kTileHeight;
+  for (int by = 0; by < fine_height; by += kBlockHeight) {
+    for (int bx = 0; bx < fine_width; bx += kBlockWidth) {
+      const Tile cones = tile_at(bx, by, fine_width, fine_height, kTileWidth, kTileHeight);
+      const LockList locks = locks_in_cone(g, cones.middle(), spacing * kBlockWidth);
+      const Lanes start = march_cones(g, cones.rays(), locks, spacing * kTileWidth * 0.75f);
       for (int k = 0; k < kLanes; k++) {
-        const int tx = bx + k % kTile * kTile, ty = by + k / kTile * kTile;
+        const int tx = bx + k % kTileWidth * kTileWidth, ty = by + k / kTileWidth * kTileHeight;
         if (tx < fine_width && ty < fine_height) add_tile(tx, ty, start[k]);
       }
     }
@@ -174,13 +176,13 @@ void visavis_presenter_render(const float* parameters, int width, int height, in
 
 // The clean plate: what is behind the presenter.
 void visavis_presenter_background(int width, int height, uint8_t* rgb) {
-  for (int ty = 0; ty < height; ty += kTile) {
-    for (int tx = 0; tx < width; tx += kTile) {
-      const Tile tile = tile_at(tx, ty, width, height, 1);
+  for (int ty = 0; ty < height; ty += kTileHeight) {
+    for (int tx = 0; tx < width; tx += kTileWidth) {
+      const Tile tile = tile_at(tx, ty, width, height, 1, 1);
       const Vec colour = background_at(tile.px, tile.py);
       const Lanes red = tone(colour.x), green = tone(colour.y), blue = tone(colour.z);
       for (int k = 0; k < kLanes; k++) {
-        const int x = tx + k % kTile, y = ty + k / kTile;
+        const int x = tx + k % kTileWidth, y = ty + k / kTileWidth;
         const float sum[3] = {red[k], green[k], blue[k]};
         if (x < width && y < height) write_pixel(sum, 1.f, rgb + ((size_t)y * width + x) * 3);
       }

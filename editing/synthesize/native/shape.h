@@ -258,7 +258,7 @@ VISAVIS_INLINE Lanes hair_distance(Vec q, Vec s, const LockList& locks) {
 }
 
 // Everything of the head. Far outside its bounding ellipsoid only a safe distance is returned.
-VISAVIS_INLINE HeadDistances head_distances(const Rig& g, Vec q, const LockList& locks) {
+static VISAVIS_NOINLINE HeadDistances head_distances(const Rig& g, Vec q, const LockList& locks) {
   HeadDistances out;
   const Lanes bound = ellipsoid(q - Point{0, 0.10f, -0.02f}, {1.05f, 1.24f, 1.18f});
   if (!any(bound < 0.12f)) {

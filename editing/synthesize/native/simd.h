@@ -1,18 +1,26 @@
-// Packets of 16 floats, vectors of them, and a small kit of signed distance functions.
-// GCC vector extensions: the compiler maps a packet to one AVX-512 register, two AVX2 ones, or four of NEON/SSE.
+// Packets of floats, vectors of them, and a small kit of signed distance functions.
+// GCC vector extensions; a packet is one register: 16 floats with AVX-512, 8 with AVX2, 4 elsewhere (SSE2, NEON). Wider
+// ones than the machine has are legal, but GCC then takes comparisons apart float by float.
 // Distances are in head units (the head is about two units tall); angles are in radians unless a name says degrees.
 #pragma once
 #include <cmath>
-#if defined(__AVX512F__)
+#if defined(__AVX512F__) || defined(__AVX2__)
 #include <immintrin.h>
 #endif
 
 namespace visavis {
 
+#if defined(__AVX512F__)
 constexpr int kLanes = 16;
+#elif defined(__AVX2__)
+constexpr int kLanes = 8;
+#else
+constexpr int kLanes = 4;
+#endif
 typedef float Lanes __attribute__((vector_size(4 * kLanes)));
 typedef int Mask __attribute__((vector_size(4 * kLanes)));  // -1 where true, 0 where false
 #define VISAVIS_INLINE static inline __attribute__((always_inline))
+#define VISAVIS_NOINLINE __attribute__((noinline))  // for the big ones: inlined everywhere they would take a minute to compile
 
 VISAVIS_INLINE Lanes splat(float value) { return Lanes{} + value; }
 VISAVIS_INLINE Lanes minimum(Lanes a, Lanes b) { return a < b ? a : b; }
@@ -29,6 +37,9 @@ VISAVIS_INLINE Lanes inverse_root(Lanes a) {
 #if defined(__AVX512F__)
   Lanes r = (Lanes)_mm512_rsqrt14_ps((__m512)a);
   return r * (1.5f - 0.5f * a * r * r);
+#elif defined(__AVX2__)
+  Lanes r = (Lanes)_mm256_rsqrt_ps((__m256)a);
+  return r * (1.5f - 0.5f * a * r * r);
 #else
   Lanes r;
   for (int i = 0; i < kLanes; i++) r[i] = 1.f / sqrtf(a[i]);
@@ -38,6 +49,9 @@ VISAVIS_INLINE Lanes inverse_root(Lanes a) {
 VISAVIS_INLINE Lanes reciprocal(Lanes a) {
 #if defined(__AVX512F__)
   Lanes r = (Lanes)_mm512_rcp14_ps((__m512)a);
+  return r * (2.f - a * r);
+#elif defined(__AVX2__)
+  Lanes r = (Lanes)_mm256_rcp_ps((__m256)a);
   return r * (2.f - a * r);
 #else
   return 1.f / a;
@@ -50,6 +64,8 @@ VISAVIS_INLINE Lanes root(Lanes a) {
 VISAVIS_INLINE bool any(Mask m) {
 #if defined(__AVX512F__)
   return _mm512_test_epi32_mask((__m512i)m, (__m512i)m) != 0;
+#elif defined(__AVX2__)
+  return _mm256_movemask_ps((__m256)m) != 0;
 #else
   int bits = 0;
   for (int i = 0; i < kLanes; i++) bits |= m[i];
@@ -59,6 +75,8 @@ VISAVIS_INLINE bool any(Mask m) {
 VISAVIS_INLINE Lanes round_down(Lanes a) {
 #if defined(__AVX512F__)
   return (Lanes)_mm512_roundscale_ps((__m512)a, 1);
+#elif defined(__AVX2__)
+  return (Lanes)_mm256_floor_ps((__m256)a);
 #else
   Lanes r;
   for (int i = 0; i < kLanes; i++) r[i] = floorf(a[i]);
@@ -101,7 +119,7 @@ VISAVIS_INLINE Lanes bell(Lanes x, Lanes y, float sx, float sy) {
   return exp_minus(x * x * (0.5f / (sx * sx)) + y * y * (0.5f / (sy * sy)));
 }
 
-// ---- vectors: Vec is 16 of them, Point is one ------------------------------------------------------------------
+// ---- vectors: Vec is a packet of them, Point is one ------------------------------------------------------------------
 struct Vec {
   Lanes x, y, z;
 };

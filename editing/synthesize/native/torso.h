@@ -32,7 +32,7 @@ VISAVIS_INLINE Lanes neck_distance(const Rig& g, Vec p) {
   return d;
 }
 
-VISAVIS_INLINE TorsoDistances torso_distances(const Rig& g, Vec p) {
+static VISAVIS_NOINLINE TorsoDistances torso_distances(const Rig& g, Vec p) {
   TorsoDistances out;
   const Vec w = p - g.offset;
   // A plane over the shoulders and a sleeve around the neck bound everything here.
