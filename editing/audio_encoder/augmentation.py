@@ -20,6 +20,9 @@ if TYPE_CHECKING:
 
 _EPSILON = 1e-6
 MU_LAW = 255.0
+RESPONSE_POINTS = 13  # over eight octaves
+NOTCH_DB = 30.0
+MUSIC_SHARE = 0.06  # of the noises
 LEVELLING_SAMPLES = 800  # 50 ms
 MU_LAW_PEAK = 6.0  # of a window with an RMS of 1
 
@@ -29,8 +32,10 @@ class AugmentationConfig:
     """How often and how strongly a window is changed."""
 
     response_db: float = 3.5
-    """standard deviation of the microphone's response at nine points of the spectrum"""
-    telephone: float = 0.33
+    """standard deviation of the microphone's response at points of the spectrum"""
+    notch: float = 0.25
+    """probability that a band of 200...1200 Hz is taken away: no cue may be the only one"""
+    telephone: float = 0.38
     """probability of a 3.3...4 kHz upper limit, as 8 kHz audio has"""
     low_pass: float = 0.3
     """probability of an upper limit between 4 and 8 kHz"""
@@ -64,8 +69,8 @@ def _filter_gains(
     generator: np.random.Generator, frequencies: np.ndarray, deviation_db: float, tilt_db: float
 ) -> np.ndarray:
     octaves = np.log2(np.maximum(frequencies, 30.0) / 1000.0)
-    points = np.linspace(-5.0, 3.0, 9)
-    response = np.interp(octaves, points, generator.normal(0.0, deviation_db, 9))
+    points = np.linspace(-5.0, 3.0, RESPONSE_POINTS)
+    response = np.interp(octaves, points, generator.normal(0.0, deviation_db, RESPONSE_POINTS))
     return np.asarray(response + tilt_db * octaves)
 
 
@@ -103,9 +108,9 @@ def coloured_noise(generator: np.random.Generator, n_samples: int) -> Float32[np
     time_s = np.arange(n_samples) / SAMPLE_RATE_HZ
     if generator.random() < 0.3:
         noise *= 1.0 + 0.8 * np.sin(2 * np.pi * generator.uniform(0.3, 8.0) * time_s + generator.uniform(0, 6.3))
-    if generator.random() < 0.2:
+    if generator.random() < 0.1:
         mains_hz = generator.choice([50.0, 60.0])
-        for harmonic in range(1, 9):
+        for harmonic in range(1, 4):  # more of them would be like a hummed M
             noise += generator.uniform(0, 0.7) * np.sin(2 * np.pi * mains_hz * harmonic * time_s)
     if generator.random() < 0.2:
         for _ in range(generator.integers(2, 15)):
@@ -137,7 +142,7 @@ class Augmentation:
         self._rooms = torch.fft.rfft(torch.from_numpy(rooms), self._fft_size)
         length = window_samples * 2
         noises = [
-            music_like(generator, length) if generator.random() < 0.12 else coloured_noise(generator, length)
+            music_like(generator, length) if generator.random() < MUSIC_SHARE else coloured_noise(generator, length)
             for _ in range(config.noises)
         ]
         self._noises = torch.from_numpy(np.stack(noises))
@@ -177,6 +182,10 @@ class Augmentation:
                 low_pass_hz = generator.uniform(4000.0, 8000.0)
             decibels = decibels - 10 * np.log10(1 + (high_pass_hz / np.maximum(coarse, 1.0)) ** 6)
             decibels = decibels - 10 * np.log10(1 + (coarse / low_pass_hz) ** 24)
+            if generator.random() < config.notch:
+                low_hz = generator.uniform(100.0, 5000.0)
+                inside = (coarse > low_hz) & (coarse < low_hz + generator.uniform(200.0, 1200.0))
+                decibels = decibels - NOTCH_DB * inside
             gains[row] = np.interp(self._frequencies, coarse, 10 ** (np.maximum(decibels, -80.0) / 20.0))
         return gains
 

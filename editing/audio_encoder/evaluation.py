@@ -189,14 +189,13 @@ def look_ahead_curve(checkpoint: Path, corpus: Path, n_windows: int = 600) -> li
 
     from editing.audio_encoder.export import ExportConfig
     from editing.audio_encoder.network import NetworkConfig, frame_logits, normalised
-    from editing.audio_encoder.training import TrainingConfig, WindowDrawer, averaged_network
+    from editing.audio_encoder.training import UNCHANGED, WindowDrawer, averaged_network
 
     geometry = ExportConfig()
     network = averaged_network(checkpoint, NetworkConfig())
-    plain = TrainingConfig(warp=0.0, only_noise=0.0, silent_edge=0.0)
     rows: dict[int, dict[str, float]] = {}
     for source in (HELD_OUT_ESPEAK, HELD_OUT_SYNTHESISER):
-        drawer = WindowDrawer({source: load_source(corpus, source)}, {source: 1.0}, plain)
+        drawer = WindowDrawer({source: load_source(corpus, source)}, {source: 1.0}, UNCHANGED)
         windows, phones, _ = drawer.draw(n_windows, window_of_steps(geometry.window_steps), np.random.default_rng(0))
         with torch.no_grad():
             likeliest = frame_logits(network, normalised(torch.from_numpy(windows))).argmax(-1).numpy()

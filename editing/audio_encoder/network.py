@@ -41,7 +41,9 @@ class NetworkConfig:
     position_kernel: int = 15
     """steps that the relative position embedding spans"""
     dropout: float = 0.0
-    """everywhere in the transformer, in training; the corpus is augmented enough to do without"""
+    """inside the transformer's layers, in training; slow, and the corpus is augmented enough to do without"""
+    outer_dropout: float = 0.1
+    """before and after the transformer, in training"""
 
     def __post_init__(self) -> None:
         if len(self.conv_channels) != len(CONV_KERNELS):
@@ -75,8 +77,8 @@ def build_network(config: NetworkConfig) -> Wav2Vec2ForCTC:
             hidden_dropout=config.dropout,
             attention_dropout=config.dropout,
             activation_dropout=config.dropout,
-            feat_proj_dropout=config.dropout,
-            final_dropout=config.dropout,
+            feat_proj_dropout=config.outer_dropout,
+            final_dropout=config.outer_dropout,
             layerdrop=0.0,
             apply_spec_augment=False,
             mask_time_prob=0.0,

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import json
 import math
+import pickle
 import time
 from dataclasses import asdict, dataclass, field
 from typing import TYPE_CHECKING, Any
@@ -18,6 +19,7 @@ import numpy as np
 
 from editing.audio_encoder.augmentation import Augmentation, AugmentationConfig
 from editing.audio_encoder.corpus import DEFAULT_SOURCES, HELD_OUT_ESPEAK, HELD_OUT_SYNTHESISER, Recording, load_source
+from editing.audio_encoder.held_phones import with_held_phone
 from editing.audio_encoder.network import NetworkConfig, build_network, frame_logits, normalised
 from editing.audio_encoder.voices import LABEL_SAMPLES, NO_LABEL
 from editing.phones import PHONE_INDEX, PHONES, SILENCE
@@ -67,6 +69,8 @@ class TrainingConfig:
     """largest change of speed (pitch and formants with it), as a natural logarithm"""
     emphasis: float = 1.6
     """weight of the phones that lips show most"""
+    held_phone: float = 0.25
+    """share of windows in which a phone is held longer than synthesisers do"""
     only_noise: float = 0.06
     """share of windows with noise alone, labelled silent"""
     silent_edge: float = 0.14
@@ -85,6 +89,10 @@ class TrainingConfig:
             raise BadInput(f"minutes {self.minutes} must be more than 0")
         if not 0.0 <= self.live_from <= 1.0:
             raise BadInput(f"live_from {self.live_from} is outside 0...1")
+
+
+UNCHANGED = TrainingConfig(warp=0.0, held_phone=0.0, only_noise=0.0, silent_edge=0.0)
+"""Windows as they are in the corpus."""
 
 
 class WindowDrawer:
@@ -110,10 +118,16 @@ class WindowDrawer:
             recording = self._recordings[generator.choice(len(self._recordings), p=self._probabilities)]
             speed = float(np.exp(generator.uniform(-config.warp, config.warp)))
             needed = int(n_samples * speed) + 4
-            start = int(generator.integers(0, len(recording.samples) - needed))
-            stretch = recording.samples[start : start + needed].astype(np.float32) / 32768.0
-            windows[row] = np.interp(positions * speed, np.arange(needed), stretch)
-            phones[row] = recording.labels[((start + centres * speed) / LABEL_SAMPLES).astype(int)]
+            n_labels = -(-needed // LABEL_SAMPLES) + 1
+            first = int(generator.integers(0, len(recording.labels) - n_labels))
+            labels = recording.labels[first : first + n_labels]
+            stretch = recording.samples[first * LABEL_SAMPLES : (first + n_labels) * LABEL_SAMPLES]
+            stretch = stretch.astype(np.float32) / 32768.0
+            if generator.random() < config.held_phone:
+                stretch, labels = with_held_phone(stretch, labels, generator)
+            begin = int(generator.integers(0, len(stretch) - needed + 1))
+            windows[row] = np.interp(positions * speed + begin, np.arange(len(stretch)), stretch)
+            phones[row] = labels[((begin + centres * speed) / LABEL_SAMPLES).astype(int)]
             if only_noise[row]:
                 phones[row] = SILENT
             elif generator.random() < config.silent_edge:
@@ -165,7 +179,7 @@ def clean_accuracy(network: Any, recording: Recording, n_steps: int, seed: int =
 
     generator = np.random.default_rng(seed)
     drawer = WindowDrawer(
-        {"held": recording}, {"held": 1.0}, TrainingConfig(warp=0.0, only_noise=0.0, silent_edge=0.0)
+        {"held": recording}, {"held": 1.0}, UNCHANGED
     )
     sound, phones, _ = drawer.draw(windows, window_of_steps(n_steps), generator)
     with torch.no_grad():
@@ -289,8 +303,9 @@ def _weights_of(path: Path) -> dict[str, Any]:
     try:
         state = torch.load(path, weights_only=True)
         return dict(state["averaged"])
-    except (OSError, KeyError, RuntimeError) as error:
-        raise BadInput(f"{path} is not a checkpoint of this training: {error}") from error
+    except (OSError, KeyError, RuntimeError, pickle.UnpicklingError) as error:
+        reason = str(error).strip().splitlines()[0]
+        raise BadInput(f"{path} is not a checkpoint of this training: {reason}") from error
 
 
 def save_network(network: Any, config: TrainingConfig, out: Path) -> Path:

@@ -148,3 +148,31 @@ def test_load_source_rejects_what_is_not_there(tmp_path: Path) -> None:
         corpus.load_source(tmp_path, "espeak")
     with pytest.raises(BadInput, match="unknown corpus source"):
         corpus.make_shard(corpus.Source("parrot", 1, 1.0, 1.0, 0.0), 0, 0, tmp_path)
+
+
+def test_held_phones_last_longer_and_keep_their_labels() -> None:
+    from editing.audio_encoder.held_phones import FADE_SAMPLES, with_held_phone
+
+    murmur = PHONE_INDEX["M"]
+    labels = np.array([PHONE_INDEX["AA"]] * 20 + [murmur] * 10 + [0] * 20, np.uint8)
+    time_s = np.arange(len(labels) * LABEL_SAMPLES) / SAMPLE_RATE_HZ
+    sound = 0.2 * np.sin(2 * np.pi * 125 * time_s) * (np.repeat(labels, LABEL_SAMPLES) != 0)
+    longer, longer_labels = with_held_phone(sound.astype(np.float32), labels, np.random.default_rng(3))
+    assert len(longer) == len(longer_labels) * LABEL_SAMPLES
+    held = int((longer_labels == murmur).sum())
+    assert held > 10
+    assert (longer_labels[:20] == PHONE_INDEX["AA"]).all() and (longer_labels[20 : 20 + held] == murmur).all()
+    assert not longer_labels[20 + held :].any() and len(longer_labels) == 40 + held
+    level = np.abs(longer).reshape(-1, LABEL_SAMPLES).max(1)
+    assert level[20 : 20 + held].min() > 0.2 * 10 ** (-20 / 20)
+    assert level[21 + held :].max() == 0
+    # Repetitions join without a click: no step is larger than the sine's own.
+    assert np.abs(np.diff(longer[: (20 + held) * LABEL_SAMPLES - FADE_SAMPLES])).max() < 0.2 * 2 * np.pi * 125 / SAMPLE_RATE_HZ * 2
+
+
+def test_held_phones_leave_sound_without_any_alone() -> None:
+    from editing.audio_encoder.held_phones import with_held_phone
+
+    silent = np.zeros(50 * LABEL_SAMPLES, np.float32), np.zeros(50, np.uint8)
+    sound, labels = with_held_phone(*silent, np.random.default_rng(0))
+    assert len(sound) == 50 * LABEL_SAMPLES and len(labels) == 50

@@ -78,7 +78,7 @@ def test_frame_logits_match_the_class_itself(config: NetworkConfig) -> None:
 
 
 def test_frame_logits_gradients_match_the_class_itself() -> None:
-    network = build_network(TINY)
+    network = build_network(TINY).eval()
     windows = torch.randn(2, window_of_steps(12), generator=torch.Generator().manual_seed(0))
     gradients = []
     for forward in (lambda w: network(w).logits, lambda w: frame_logits(network, w)):
