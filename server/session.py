@@ -29,8 +29,9 @@ from server.media_limits import prefer_codecs
 from server.messages import Answer, BadMessage, Error, Offer, Ping, Pong, Set, State, Stats, parse_client_message
 from server.microphone import Microphone
 from server.pictures import PictureQueue
+from server.sender_reports import report_presentation_times
 from server.timeline import VOICE_RATE_HZ, SessionTimeline
-from server.tracks import PictureTrack, VoiceTrack, sleep_until
+from server.tracks import Due, PictureTrack, VoiceTrack, sleep_until
 from server.voice_delay import VoiceDelay
 from server.worker_messages import ChangeSession, OpenSession, Sound
 
@@ -147,9 +148,11 @@ class Session:
             raise SdpError("no video section to answer with the picture")
         if len(sections) > MAX_MEDIA_SECTIONS or sections.count("m=video") > 1 or sections.count("m=audio") > 1:
             raise SdpError(f"{len(sections)} media sections; one audio, one video and one data section are served")
+        tracks: list[VoiceTrack | PictureTrack] = [PictureTrack(self)]
         if "m=audio" in sections:
-            self._peer.addTrack(VoiceTrack(self))
-        self._peer.addTrack(PictureTrack(self))
+            tracks.append(VoiceTrack(self))
+        for track in tracks:
+            report_presentation_times(self._peer.addTrack(track), track.log)
         # Codecs are chosen inside setRemoteDescription, so preferences come before it.
         for transceiver in self._peer.getTransceivers():
             prefer_codecs(transceiver)
@@ -257,12 +260,13 @@ class Session:
 
     # ---- pictures and voice out (MediaSource)
 
-    async def wait_for(self, sample: int) -> float:
+    async def wait_for(self, sample: int, lead_s: float = 0.0) -> Due:
         await self._begun.wait()
         for block in self._microphone.tick(time.monotonic()):
             self._level *= LEVEL_DECAY
             self._pass_on(block)
-        return await sleep_until(self._timeline.presentation_time(sample))
+        presented_s = self._timeline.presentation_time(sample)
+        return Due(presented_s, await sleep_until(presented_s - lead_s))
 
     async def picture(self, frame: int) -> Picture:
         picture = self._pictures.show(frame)

@@ -3,11 +3,15 @@
 aiortc asks for a frame, encodes it in a thread, sends it and asks again. Video frame k leaves at the presentation time of sample
 k * 1920, audio packet n at that of sample n * 960 (see `timeline`), and their time stamps say the same: k * 3600 at 90 kHz, n * 960 at
 48 kHz. A picture that is late is shown one frame later or not at all; a sound packet is never left out, for its count is the clock.
+
+The voice is sent a little before its time: browsers hold sound back longer than pictures before they play it, and would otherwise hold
+the pictures back as well. The sender reports (see `sender_reports`) tell them the true times.
 """
 
 from __future__ import annotations
 
 import asyncio
+from dataclasses import dataclass
 from fractions import Fraction
 from typing import TYPE_CHECKING, Protocol
 
@@ -17,6 +21,7 @@ from aiortc import MediaStreamTrack
 from aiortc.mediastreams import MediaStreamError
 
 from renderer.types import FPS
+from server.sender_reports import PresentationLog
 from server.timeline import VOICE_RATE_HZ
 
 if TYPE_CHECKING:
@@ -29,6 +34,18 @@ VIDEO_TIME_BASE = Fraction(1, VIDEO_CLOCK_HZ)
 AUDIO_TIME_BASE = Fraction(1, VOICE_RATE_HZ)
 PACKET_SAMPLES = 960
 FRAME_SAMPLES = VOICE_RATE_HZ // FPS
+VOICE_LEAD_S = 0.03
+"""What Chromium's playout of sound takes longer than that of pictures, by measurement."""
+
+
+@dataclass(frozen=True)
+class Due:
+    """A sample whose time to be sent has come."""
+
+    presented_s: float
+    """Its presentation time, local monotonic."""
+    late_s: float
+    """How long ago it should have been sent."""
 
 
 class MediaSource(Protocol):
@@ -37,8 +54,8 @@ class MediaSource(Protocol):
     stride: int
     """Every so many-th frame is shown."""
 
-    async def wait_for(self, sample: int) -> float:
-        """Return at the presentation time of a sample, with how late it is, in s."""
+    async def wait_for(self, sample: int, lead_s: float = 0.0) -> Due:
+        """Return at the presentation time of a sample, or earlier by `lead_s`."""
         ...
 
     async def picture(self, frame: int) -> Picture:
@@ -57,14 +74,16 @@ class PictureTrack(MediaStreamTrack):
         super().__init__()
         self._source = source
         self._frame = 0
+        self.log = PresentationLog(lead_s=0.0)
 
     async def recv(self) -> av.VideoFrame:
         if self.readyState != "live":
             raise MediaStreamError
-        late_s = await self._source.wait_for(self._frame * FRAME_SAMPLES)
+        due = await self._source.wait_for(self._frame * FRAME_SAMPLES)
         # After a stall of the loop the frames whose time is over are left out.
-        period_s = self._source.stride / FPS
-        self._frame += self._source.stride * int(late_s / period_s)
+        missed = int(due.late_s * FPS / self._source.stride) * self._source.stride
+        self._frame += missed
+        self.log.add(due.presented_s + missed / FPS)
         picture = await self._source.picture(self._frame)
         frame = av.VideoFrame.from_ndarray(picture.planes.reshape(-1, picture.width), format="yuv420p")
         frame.pts = self._frame * VIDEO_CLOCK_HZ // FPS
@@ -82,12 +101,14 @@ class VoiceTrack(MediaStreamTrack):
         super().__init__()
         self._source = source
         self._packet = 0
+        self.log = PresentationLog(VOICE_LEAD_S)
 
     async def recv(self) -> av.AudioFrame:
         if self.readyState != "live":
             raise MediaStreamError
         first = self._packet * PACKET_SAMPLES
-        await self._source.wait_for(first)
+        due = await self._source.wait_for(first, VOICE_LEAD_S)
+        self.log.add(due.presented_s)
         samples = self._source.voice(first, PACKET_SAMPLES)
         frame = av.AudioFrame.from_ndarray(np.ascontiguousarray(samples)[None], format="s16", layout="mono")
         frame.sample_rate = VOICE_RATE_HZ

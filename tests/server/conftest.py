@@ -51,5 +51,5 @@ def studio(tmp_path_factory: pytest.TempPathFactory) -> Studio:
 @pytest.fixture(scope="module")
 def running(studio: Studio) -> Iterator[RunningServer]:
     """One place, small pictures; shared by the tests of a module."""
-    with start_server(studio, "--size", "64", "--max-sessions", "1") as server:
+    with start_server(studio.first, "--size", "64", "--max-sessions", "1") as server:
         yield server

@@ -12,12 +12,8 @@ import threading
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import psutil
-
-if TYPE_CHECKING:
-    from tests.server.conftest import Studio
 
 PROGRAM = Path(__file__).parents[2] / "run_server.py"
 START_TIMEOUT_S = 90.0
@@ -57,11 +53,11 @@ class RunningServer:
 
 
 @contextlib.contextmanager
-def start_server(studio: Studio, *arguments: str) -> Iterator[RunningServer]:
-    """Yields when the server says it is ready, on a free port."""
-    command = [sys.executable, str(PROGRAM), "--avatar", str(studio.first), "--avatars", str(studio.folder), "--port", "0", *arguments]
+def start_server(avatar: Path, *arguments: str) -> Iterator[RunningServer]:
+    """Yields when the server says it is ready, on a free port. It offers the avatars of the avatar's folder."""
+    command = [sys.executable, str(PROGRAM), "--avatar", str(avatar), "--avatars", str(avatar.parent), "--port", "0", *arguments]
     # Started from elsewhere, as an installed program would be, with signals as a shell gives them.
-    process = subprocess.Popen(command, stderr=subprocess.PIPE, text=True, cwd=studio.folder, env={**os.environ}, start_new_session=True)
+    process = subprocess.Popen(command, stderr=subprocess.PIPE, text=True, cwd=avatar.parent, env={**os.environ}, start_new_session=True)
     server = RunningServer(process)
     reader = threading.Thread(target=server.read_lines, daemon=True)
     reader.start()

@@ -72,7 +72,7 @@ def test_command_rejects_an_avatar_for_another_encoder(studio: Studio) -> None:
 @pytest.mark.parametrize(("number", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 0)])
 async def test_command_leaves_nothing_behind_when_stopped(studio: Studio, number: int, code: int) -> None:
     before = shared_memory()
-    with start_server(studio, "--size", "64") as server:
+    with start_server(studio.first, "--size", "64") as server:
         processes = server.processes()
         async with join(server.socket_url) as peer:
             await peer.wait_for("hello")
@@ -86,7 +86,7 @@ async def test_command_leaves_nothing_behind_when_stopped(studio: Studio, number
 
 
 def test_command_killed_outright_takes_its_worker_along(studio: Studio) -> None:
-    with start_server(studio, "--size", "64") as server:
+    with start_server(studio.first, "--size", "64") as server:
         processes = server.processes()
         assert len(processes) == 2
         server.process.kill()
