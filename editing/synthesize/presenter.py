@@ -22,6 +22,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from renderer.errors import BackendUnavailable, BadInput
+from renderer.native_library import candidate_paths, library_name
 from renderer.types import Camera
 
 if TYPE_CHECKING:
@@ -78,7 +79,7 @@ EYE_REGION_CENTRE, EYE_REGION_RADII = (0.0, 0.03, 0.66), (0.66, 0.26, 0.36)
 MIN_SIZE_PX, MAX_SIZE_PX = 16, 4096
 MAX_SUPERSAMPLE = 8
 LIBRARY_DIR_VARIABLE = "VISAVIS_PRESENTER_DIR"
-_NATIVE_DIR = Path(__file__).parent / "native"
+_NATIVE_FOLDER = "editing/synthesize/native"
 _REQUIRED_CPU_FLAGS = {
     "v4": {"avx512f", "avx512bw", "avx512cd", "avx512dq", "avx512vl", "avx2", "fma", "bmi2"},
     "v3": {"avx2", "fma", "bmi1", "bmi2", "f16c", "movbe", "abm"},
@@ -136,14 +137,12 @@ def _library_path(isa: str) -> Path:
     wanted = cpu_variants() if isa == "auto" else (isa,)
     if isa != "auto" and isa not in cpu_variants():
         raise BackendUnavailable(f"presenter variant {isa!r} cannot run here; this CPU has: {', '.join(cpu_variants())}")
-    folders = [Path(os.environ[LIBRARY_DIR_VARIABLE])] if os.environ.get(LIBRARY_DIR_VARIABLE) else []
-    folders.append(_NATIVE_DIR)
-    for folder in folders:
-        for variant in wanted:
-            for suffix in (".so", ".dylib"):
-                path = folder / f"libvisavis_presenter_{variant}{suffix}"
-                if path.is_file():
-                    return path
+    chosen = os.environ.get(LIBRARY_DIR_VARIABLE)
+    for variant in wanted:
+        name = library_name(f"visavis_presenter_{variant}")
+        for path in [Path(chosen) / name] if chosen else candidate_paths(name, _NATIVE_FOLDER):
+            if path.is_file():
+                return path
     raise BackendUnavailable(
         "the presenter's native library is not built; run pip install . or: cmake -S . -B build/native && "
         "cmake --build build/native && cmake --install build/native --prefix ."
