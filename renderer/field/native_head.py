@@ -52,6 +52,7 @@ class _Lease:
     """A native run, lent to one forward pass and its backward passes; it goes back to the pool with the last reference."""
 
     def __init__(self, head: NativeHead) -> None:
+        self.head = head  # a head that is dropped first would destroy its pool without this run
         self.handle = head.pool.pop() if head.pool else call("head_create", ctypes.byref(head.structure))
         weakref.finalize(self, head.pool.append, self.handle)
 
