@@ -23,7 +23,7 @@ LAUNCH_ARGS = [
 ]
 """No flag that answers the question for the microphone: each test's context grants it or does not."""
 
-EXPECT_TIMEOUT_MS = 12_000
+EXPECT_TIMEOUT_MS = 20_000
 
 
 class PageOpener:
