@@ -20,8 +20,6 @@ if TYPE_CHECKING:
     from collections.abc import Coroutine, Iterator, Sequence
     from typing import Any
 
-    import uvicorn
-
     from server.access import Access
     from server.live_server import LiveServer
     from server.settings import ServerSettings
@@ -52,6 +50,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except VisavisError as error:
         print(f"run_server.py: {error}", file=sys.stderr)
         return EXIT_BAD_INPUT
+    except KeyboardInterrupt:
+        return EXIT_INTERRUPTED
 
 
 def _listen(host: str, port: int) -> socket.socket:
@@ -74,11 +74,35 @@ def _listen(host: str, port: int) -> socket.socket:
 
 
 async def _serve(settings: ServerSettings, listener: socket.socket) -> int:
+    from server.access import Access
+    from server.live_server import LiveServer
+
+    stopped_by: list[int] = []
+    stopped = asyncio.Event()
+
+    def stop(number: int) -> None:
+        stopped_by.append(number)
+        stopped.set()
+
+    for number in (signal.SIGINT, signal.SIGTERM):
+        asyncio.get_running_loop().add_signal_handler(number, stop, number)
+    server, access = LiveServer(settings), Access(settings)
+    await server.start()
+    try:
+        await _serve_http(server, access, listener, stopped)
+    finally:
+        await server.aclose()
+    if server.failure is not None:
+        raise server.failure
+    return EXIT_INTERRUPTED if signal.SIGINT in stopped_by else 0
+
+
+async def _serve_http(server: LiveServer, access: Access, listener: socket.socket, stopped: asyncio.Event) -> None:
+    """Returns when told to stop, or when the server cannot go on."""
+    # Imported while the render worker starts.
     import uvicorn
 
-    from server.access import Access
     from server.application import create_application
-    from server.live_server import LiveServer
 
     class Server(uvicorn.Server):
         """Leaves signals to us: uvicorn would raise them again after its end and so decide the exit code."""
@@ -87,7 +111,6 @@ async def _serve(settings: ServerSettings, listener: socket.socket) -> int:
         def capture_signals(self) -> Iterator[None]:
             yield
 
-    server, access = LiveServer(settings), Access(settings)
     config = uvicorn.Config(
         create_application(server, access),
         log_level="warning",
@@ -100,19 +123,15 @@ async def _serve(settings: ServerSettings, listener: socket.socket) -> int:
         timeout_graceful_shutdown=SHUTDOWN_TIMEOUT_S,
     )
     http = Server(config)
-    stopped_by: list[int] = []
 
-    def stop(number: int) -> None:
-        stopped_by.append(number)
+    async def stop_after(event: asyncio.Event) -> None:
+        await event.wait()
         http.should_exit = True
 
-    loop = asyncio.get_running_loop()
-    for number in (signal.SIGINT, signal.SIGTERM):
-        loop.add_signal_handler(number, stop, number)
-    await server.start()
     watchers = [
         asyncio.create_task(_announce(server.wait_ready(), access, listener)),
-        asyncio.create_task(_stop_on_failure(server, http)),
+        asyncio.create_task(stop_after(stopped)),
+        asyncio.create_task(stop_after(server.failed)),
     ]
     try:
         await http.serve(sockets=[listener])
@@ -120,18 +139,9 @@ async def _serve(settings: ServerSettings, listener: socket.socket) -> int:
         for watcher in watchers:
             watcher.cancel()
         await asyncio.gather(*watchers, return_exceptions=True)
-        await server.aclose()
-    if server.failure is not None:
-        raise server.failure
-    return EXIT_INTERRUPTED if signal.SIGINT in stopped_by else 0
 
 
 async def _announce(ready: Coroutine[Any, Any, None], access: Access, listener: socket.socket) -> None:
     await ready
     url = access.page_url(listener.getsockname()[1])
     print(f"visavis is ready: open {url}", file=sys.stderr, flush=True)
-
-
-async def _stop_on_failure(server: LiveServer, http: uvicorn.Server) -> None:
-    await server.failed.wait()
-    http.should_exit = True

@@ -1,4 +1,7 @@
-"""The server's heart without its HTTP face: the render worker, the sessions, and who gets a place."""
+"""The server's heart without its HTTP face: the render worker, the sessions, and who gets a place.
+
+aiortc is imported when the worker's process already runs: it takes as long to load as the worker takes for its own start.
+"""
 
 from __future__ import annotations
 
@@ -12,11 +15,9 @@ from renderer.errors import BadInput, VisavisError
 from renderer.types import FPS
 from server.avatar_library import AvatarLibrary
 from server.frame_ring import RingLayout
-from server.media_limits import set_bitrates
 from server.messages import Hello
 from server.metrics import Metrics, resident_bytes
 from server.render_process import RenderProcess
-from server.session import Session, SessionPlan
 from server.sizing import CANDIDATE_SIZES_PX, affordable_sessions, automatic_latency_ms
 from server.worker_messages import WorkerOptions
 
@@ -24,6 +25,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from server.messages import Answer, Offer, ServerMessage
+    from server.session import Session
     from server.settings import ServerSettings
     from server.worker_messages import Ready
 
@@ -65,8 +67,10 @@ class LiveServer:
         self._add_gauges()
 
     async def start(self) -> None:
-        """Returns at once; `wait_ready` waits for the worker."""
-        self._keeper = asyncio.create_task(self._keep_rendering())
+        """Start the worker's process; `wait_ready` waits until it has loaded everything."""
+        self._render = RenderProcess(self._worker_options())
+        await self._render.spawn()
+        self._keeper = asyncio.create_task(self._keep_rendering(self._render))
 
     async def aclose(self) -> None:
         """End every session, the worker and its memory."""
@@ -81,30 +85,33 @@ class LiveServer:
 
     # ---- the worker
 
-    async def _keep_rendering(self) -> None:
-        """Start the worker, and start it again when it ends unexpectedly, but not for ever."""
-        starts: list[float] = []
+    async def _keep_rendering(self, render: RenderProcess) -> None:
+        """Wait for the worker, and start it again when it ends unexpectedly, but not for ever."""
+        starts = [time.monotonic()]
         while True:
-            starts = [start for start in starts if time.monotonic() - start < RESTART_WINDOW_S] + [time.monotonic()]
-            self._render = RenderProcess(self._worker_options())
             try:
-                self.ready = await self._render.start()
-            except (VisavisError, OSError) as error:
-                self._fail(VisavisError(str(error)))
+                self.ready = await render.wait_ready()
+            except VisavisError as error:
+                self._fail(error)
                 return
             logger.info("%s", self.ready.words)
             if self.ready.stride > 1:
                 logger.warning("this machine is too slow for 25 frames a second: %g are shown", self.fps)
+            from server.media_limits import set_bitrates
+
             set_bitrates(self.ready.width * self.ready.size)
             self._became_ready.set()
-            await self._render.ended.wait()
+            await render.ended.wait()
             self.ready = None
             self._became_ready.clear()
-            await self._render.stop()
+            await render.stop()
             if len(starts) > MAX_RESTARTS:
                 self._fail(VisavisError(f"the render worker ended {len(starts)} times within {RESTART_WINDOW_S:g} s"))
                 return
             await asyncio.sleep(RESTART_PAUSE_S)
+            starts = [start for start in starts if time.monotonic() - start < RESTART_WINDOW_S] + [time.monotonic()]
+            render = self._render = RenderProcess(self._worker_options())
+            await render.spawn()
 
     def _fail(self, error: VisavisError) -> None:
         self.failure = error
@@ -180,6 +187,8 @@ class LiveServer:
         if self.is_full:
             self.metrics.sessions_refused.inc()
             raise ServerBusy(f"all {self.max_sessions} places of this server are taken; try again later")
+        from server.session import Session, SessionPlan
+
         plan = SessionPlan(
             avatar=str(self.library.path(offer.avatar)),
             size=self._size(offer.size),

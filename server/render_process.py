@@ -85,6 +85,16 @@ class RenderProcess(asyncio.Protocol):
 
     async def start(self) -> Ready:
         """Start the worker; returns when it has loaded and measured everything. Raises VisavisError with its reason."""
+        await self.spawn()
+        return await self.wait_ready()
+
+    async def wait_ready(self) -> Ready:
+        """See `start`."""
+        assert self._ready is not None, "spawn() comes first"
+        return await self._ready
+
+    async def spawn(self) -> None:
+        """Start the worker's process; returns at once."""
         loop = asyncio.get_running_loop()
         self._ready = loop.create_future()
         ours, theirs = socket.socketpair()
@@ -100,7 +110,6 @@ class RenderProcess(asyncio.Protocol):
         transport, _ = await loop.create_connection(lambda: self, sock=ours)
         self._transport = transport
         transport.write(pack(self._options))
-        return await self._ready
 
     async def open_session(self, opening: OpenSession, listener: FrameListener) -> None:
         """Returns when the worker is ready for the session's sound. Raises VisavisError with its reason."""
@@ -173,10 +182,11 @@ class RenderProcess(asyncio.Protocol):
     def connection_lost(self, error: Exception | None) -> None:
         self.ended.set()
         reason = "the render worker ended"
-        if not self._stopping:
-            logger.error("%s unexpectedly", reason)
-        if self._ready is not None and not self._ready.done():
+        assert self._ready is not None
+        if not self._ready.done():
             self._ready.set_exception(VisavisError(f"{reason} before it was ready"))
+        elif not self._stopping and self._ready.exception() is None:
+            logger.error("%s unexpectedly", reason)
         for opened in self._opened.values():
             if not opened.done():
                 opened.set_exception(VisavisError(reason))

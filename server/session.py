@@ -8,6 +8,7 @@ this session and no other.
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import logging
 import math
 import secrets
@@ -31,7 +32,7 @@ from server.microphone import Microphone
 from server.pictures import PictureQueue
 from server.sender_reports import report_presentation_times
 from server.timeline import VOICE_RATE_HZ, SessionTimeline
-from server.tracks import Due, PictureTrack, VoiceTrack, sleep_until
+from server.tracks import FRAME_SAMPLES, Due, PictureTrack, VoiceTrack, sleep_until
 from server.voice_delay import VoiceDelay
 from server.worker_messages import ChangeSession, OpenSession, Sound
 
@@ -55,6 +56,10 @@ logger = logging.getLogger(__name__)
 
 CONTROL_CHANNEL = "control"
 CONNECT_TIMEOUT_S = 20.0
+MICROPHONE_TIMEOUT_S = 1.0
+"""Without a sound of it for so long the session begins in silence."""
+SETTLING_S = 0.3
+"""How long the first packets are listened to before anything leaves: they come in a burst."""
 CLOSE_TIMEOUT_S = 5.0
 STATS_PERIOD_S = 1.0
 VOICE_SPARE_S = 1.0
@@ -107,7 +112,9 @@ class Session:
         self._microphone = Microphone(self._timeline, plan.sound_needed)
         self._voice = VoiceDelay(int((latency_s + VOICE_SPARE_S) * VOICE_RATE_HZ))
         self._jitter_buffer: DirectAudioJitterBuffer | None = None
-        self._begun, self._first_picture = asyncio.Event(), asyncio.Event()
+        self._begun, self._heard, self._first_picture = asyncio.Event(), asyncio.Event(), asyncio.Event()
+        self._is_connected = False
+        self._first_sample = 0
         self._level = 0.0
         self._render_ms: deque[float] = deque(maxlen=FPS)
         self._new_frames = 0
@@ -195,24 +202,29 @@ class Session:
     def _on_connection_state(self) -> None:
         state = self._peer.connectionState
         logger.info("session %s: %s", self.id, state)
-        if state == "connected":
-            self._begin()
+        if state == "connected" and not self._is_connected:
+            self._is_connected = True
+            self._timeline.start(time.monotonic())
+            self._spawn(self._begin())
         elif state in ("failed", "closed"):
             self._end("internal", "the media connection was lost")
 
     async def _end_if_not_connected(self) -> None:
         await asyncio.sleep(CONNECT_TIMEOUT_S)
-        if not self._begun.is_set():
+        if not self._is_connected:
             self._end("internal", f"no media connection came about within {CONNECT_TIMEOUT_S:g} s")
 
-    def _begin(self) -> None:
-        """Time starts now."""
-        if self._begun.is_set():
-            return
-        self._timeline.start(time.monotonic())
+    async def _begin(self) -> None:
+        """Listen for a moment to learn the microphone's time, then let pictures and voice go."""
+        with contextlib.suppress(asyncio.TimeoutError):
+            await asyncio.wait_for(self._heard.wait(), MICROPHONE_TIMEOUT_S)
+            await asyncio.sleep(SETTLING_S)
+        self._timeline.settle()
+        period = FRAME_SAMPLES * self.stride
+        self._first_sample = max(0, -(-self._timeline.sample_at(time.monotonic() - self._timeline.latency_s) // period) * period)
         self._begun.set()
         self._notify(self._state)
-        self._spawn(self._report())
+        await self._report()
 
     def _spawn(self, work: Coroutine[Any, Any, None]) -> None:
         task = asyncio.create_task(self._guarded(work))
@@ -242,8 +254,9 @@ class Session:
             except MediaStreamError:
                 return
             assert isinstance(frame, av.AudioFrame) and frame.pts is not None
-            self._begin()
-            self._hear(frame, frame.pts)
+            if self._is_connected:
+                self._heard.set()
+                self._hear(frame, frame.pts)
 
     def _hear(self, frame: av.AudioFrame, pts: int) -> None:
         samples = _mono(frame)
@@ -260,8 +273,11 @@ class Session:
 
     # ---- pictures and voice out (MediaSource)
 
-    async def wait_for(self, sample: int, lead_s: float = 0.0) -> Due:
+    async def first_sample(self) -> int:
         await self._begun.wait()
+        return self._first_sample
+
+    async def wait_for(self, sample: int, lead_s: float = 0.0) -> Due:
         for block in self._microphone.tick(time.monotonic()):
             self._level *= LEVEL_DECAY
             self._pass_on(block)

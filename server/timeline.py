@@ -8,7 +8,7 @@ local time     seconds of this machine's monotonic clock
 The microphone is the clock. `local_time(n)` is when the packet that ends at sample n arrives if it meets no queue on its way: an
 origin plus n / 48000. The origin follows the smallest transit time of the last few seconds, so jitter does not move it, while the
 drift between the microphone's clock and ours is followed at a bounded rate. Picture and voice both leave at `local_time(n) + latency`
-with one constant latency, so they cannot drift apart.
+with one constant latency, so they cannot drift apart. Before `settle` is called nothing leaves yet, and the origin follows at once.
 """
 
 from __future__ import annotations
@@ -19,10 +19,8 @@ VOICE_RATE_HZ = 48_000
 WINDOW_S = 3.0
 """Stretch of the past whose smallest transit time counts."""
 BUCKET_S = 0.1
-SETTLING_S = 1.0
-"""At the start the origin follows at once: the first packets come in a burst from behind the handshake."""
 MAX_BURST_S = 0.5
-"""But not further than this, whatever the packets claim."""
+"""Furthest that the origin follows the first packets, which come in a burst from behind the handshake."""
 STEP_S = 0.025
 """When even the fastest packet of the window is later than this, the route itself has changed: the origin jumps."""
 GAIN_HZ = 0.5
@@ -36,7 +34,7 @@ class SessionTimeline:
     def __init__(self, start_s: float, latency_s: float) -> None:
         self.latency_s = latency_s
         self._origin_s = self._first_origin_s = start_s
-        self._first_arrival_s: float | None = None
+        self._has_heard = self._is_settled = False
         self._last_arrival_s = start_s
         self._minima: deque[tuple[float, float]] = deque()
         self.steps = 0
@@ -45,6 +43,10 @@ class SessionTimeline:
     def start(self, now_s: float) -> None:
         """Sample 0 is now."""
         self._origin_s = self._last_arrival_s = now_s
+
+    def settle(self) -> None:
+        """From now on samples are presented, and the origin moves smoothly."""
+        self._is_settled = True
 
     @property
     def origin_s(self) -> float:
@@ -65,15 +67,16 @@ class SessionTimeline:
     def observe(self, end_sample: int, arrival_s: float) -> None:
         """A packet that ends at `end_sample` has arrived."""
         transit_s = arrival_s - end_sample / VOICE_RATE_HZ
-        if self._first_arrival_s is None:
-            self._first_arrival_s = self._last_arrival_s = arrival_s
-            self._origin_s = self._first_origin_s = transit_s
+        if not self._has_heard:
+            self._has_heard, self._last_arrival_s = True, arrival_s
+            if not self._is_settled:
+                self._origin_s = self._first_origin_s = transit_s
         self._remember(arrival_s, transit_s)
         smallest = min(transit for _, transit in self._minima)
         elapsed_s = max(0.0, arrival_s - self._last_arrival_s)
         self._last_arrival_s = max(self._last_arrival_s, arrival_s)
         error_s = smallest - self._origin_s
-        if arrival_s - self._first_arrival_s < SETTLING_S:
+        if not self._is_settled:
             self._origin_s = min(self._origin_s, max(smallest, self._first_origin_s - MAX_BURST_S))
         elif error_s > STEP_S and self._window_is_full(arrival_s):
             self._origin_s = smallest

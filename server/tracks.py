@@ -54,6 +54,10 @@ class MediaSource(Protocol):
     stride: int
     """Every so many-th frame is shown."""
 
+    async def first_sample(self) -> int:
+        """Return when the session's time has begun, with the first sample to be presented: the beginning of a frame that is shown."""
+        ...
+
     async def wait_for(self, sample: int, lead_s: float = 0.0) -> Due:
         """Return at the presentation time of a sample, or earlier by `lead_s`."""
         ...
@@ -73,12 +77,14 @@ class PictureTrack(MediaStreamTrack):
     def __init__(self, source: MediaSource) -> None:
         super().__init__()
         self._source = source
-        self._frame = 0
+        self._frame: int | None = None
         self.log = PresentationLog(lead_s=0.0)
 
     async def recv(self) -> av.VideoFrame:
         if self.readyState != "live":
             raise MediaStreamError
+        if self._frame is None:
+            self._frame = await self._source.first_sample() // FRAME_SAMPLES
         due = await self._source.wait_for(self._frame * FRAME_SAMPLES)
         # After a stall of the loop the frames whose time is over are left out.
         missed = int(due.late_s * FPS / self._source.stride) * self._source.stride
@@ -100,12 +106,14 @@ class VoiceTrack(MediaStreamTrack):
     def __init__(self, source: MediaSource) -> None:
         super().__init__()
         self._source = source
-        self._packet = 0
+        self._packet: int | None = None
         self.log = PresentationLog(VOICE_LEAD_S)
 
     async def recv(self) -> av.AudioFrame:
         if self.readyState != "live":
             raise MediaStreamError
+        if self._packet is None:
+            self._packet = await self._source.first_sample() // PACKET_SAMPLES
         first = self._packet * PACKET_SAMPLES
         due = await self._source.wait_for(first, VOICE_LEAD_S)
         self.log.add(due.presented_s)

@@ -27,6 +27,8 @@ def feed(
         arrival_s = sent_s + transit_s + rng.exponential(jitter_s)
         if rng.random() >= loss:
             timeline.observe(end, arrival_s)
+        if packet == 15:
+            timeline.settle()
         errors.append(timeline.local_time(end) - (sent_s + transit_s))
     return errors
 
@@ -78,6 +80,17 @@ def test_timeline_settles_after_a_burst_at_the_start() -> None:
     for packet in range(10):
         timeline.observe((packet + 1) * PACKET, 5.0)
     assert timeline.local_time(10 * PACKET) == pytest.approx(5.0)
+
+
+def test_timeline_does_not_jump_for_a_burst_after_it_has_settled() -> None:
+    timeline = SessionTimeline(0.0, LATENCY_S)
+    timeline.start(5.0)
+    timeline.settle()
+    timeline.observe(PACKET, 5.3)
+    assert timeline.origin_s == pytest.approx(5.0, abs=0.001)
+    for packet in range(1, 20):
+        timeline.observe((packet + 1) * PACKET, 5.3)
+    assert timeline.origin_s == pytest.approx(5.0, abs=0.001)
 
 
 def test_timeline_presents_picture_and_voice_of_a_moment_together() -> None:
