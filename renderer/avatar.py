@@ -68,6 +68,8 @@ class Avatar:
     subject: dict[str, Any]
     """{"kind": "synthetic", …} or {"kind": "person", "consent": "…"}."""
     lineage: Lineage
+    poster: UInt8[np.ndarray, "height width 3"] | None = field(default=None, repr=False)
+    """A still to show before the avatar speaks, as large as the camera's picture."""
 
     def __post_init__(self) -> None:
         check_parameters(self.field_config, self.tensors)
@@ -79,6 +81,8 @@ class Avatar:
             "pose_track": (self.pose_track, (len(self.pose_track), 4, 4)),
             "eye_track": (self.eye_track, (len(self.pose_track),)),
         }
+        if self.poster is not None:
+            expected["poster"] = (self.poster, (self.camera.height, self.camera.width, 3))
         for name, (array, shape) in expected.items():
             if array.shape != shape:
                 raise BadAvatar(f"{name} has shape {array.shape}; {shape} was expected")

@@ -26,6 +26,8 @@ from renderer.types import Camera
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
+    from jaxtyping import UInt8
+
 FORMAT_VERSION = 1
 HEADER_KEY = "visavis"
 MAX_HEADER_BYTES = 4 << 20
@@ -47,6 +49,8 @@ def save_avatar(avatar: Avatar, path: Path | str) -> str:
     tensors["background"] = np.ascontiguousarray(avatar.background)
     tensors["pose_track"] = np.ascontiguousarray(avatar.pose_track, dtype=np.float32)
     tensors["eye_track"] = np.ascontiguousarray(avatar.eye_track, dtype=np.float32)
+    if avatar.poster is not None:
+        tensors["poster"] = np.ascontiguousarray(avatar.poster)
     header = {
         "format": FORMAT_VERSION,
         "name": avatar.name,
@@ -57,6 +61,7 @@ def save_avatar(avatar: Avatar, path: Path | str) -> str:
         "subject": avatar.subject,
         "lineage": dataclasses.asdict(avatar.lineage),
         "n_track": len(avatar.pose_track),
+        "poster": avatar.poster is not None,
     }
     data = save(tensors, metadata={HEADER_KEY: json.dumps(header, sort_keys=True)})
     temporary = path.with_name(f".{path.name}.{os.getpid()}.partial")
@@ -103,6 +108,22 @@ def read_header(path: Path | str) -> dict[str, Any]:
     except BadAvatar as error:
         raise BadAvatar(f"{path}: {error}") from error
     return header
+
+
+def read_poster(path: Path | str) -> UInt8[np.ndarray, "height width 3"] | None:
+    """Only the still of an avatar; None where it has none."""
+    from safetensors import SafetensorError, safe_open
+
+    if not read_header(path).get("poster"):
+        return None
+    try:
+        with safe_open(Path(path), framework="numpy") as file:
+            poster = file.get_tensor("poster")
+    except (SafetensorError, OSError) as error:
+        raise BadAvatar(f"{path}: damaged or truncated ({error})") from error
+    if poster.dtype != np.uint8 or poster.ndim != 3 or poster.shape[2] != 3:
+        raise BadAvatar(f"{path}: the poster is {poster.dtype} {poster.shape}; uint8 [height, width, 3] was expected")
+    return poster
 
 
 def file_sha256(path: Path | str) -> str:
@@ -159,6 +180,8 @@ def _load(path: Path, layout: dict[str, Any], header: dict[str, Any]) -> Avatar:
         "pose_track": ((n_track, 4, 4), "F32"),
         "eye_track": ((n_track,), "F32"),
     }
+    if header.get("poster"):
+        expected["poster"] = ((camera.height, camera.width, 3), "U8")
     _check_layout(layout, expected, path.stat().st_size)
     arrays = _read_tensors(path, layout)
     resolution = config.occupancy_resolution
@@ -176,6 +199,7 @@ def _load(path: Path, layout: dict[str, Any], header: dict[str, Any]) -> Avatar:
         encoder=_dataclass(EncoderIdentity, header, "encoder"),
         subject=_object(header, "subject"),
         lineage=_dataclass(Lineage, header, "lineage"),
+        poster=arrays.get("poster"),
     )
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from fractions import Fraction
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -27,6 +28,23 @@ def _resample(values: Float[np.ndarray, "h w 3"], n_out: int, axis: int) -> np.n
     weights = np.maximum(0.0, 1.0 - np.abs(np.arange(n_in)[None] - centres[:, None]) / reach)
     weights /= weights.sum(1, keepdims=True)
     return np.moveaxis(np.tensordot(weights.astype(np.float32), values, axes=(1, axis)), 0, axis)
+
+
+def encode_picture(picture: UInt8[np.ndarray, "h w 3"], codec: str) -> bytes:
+    """A picture file's content; `codec` is FFmpeg's name: "png" or "mjpeg" (JPEG)."""
+    import av
+
+    context = av.CodecContext.create(codec, "w")
+    assert isinstance(context, av.VideoCodecContext)
+    context.height, context.width = picture.shape[:2]
+    context.time_base = Fraction(1, 1)
+    frame = av.VideoFrame.from_ndarray(np.ascontiguousarray(picture), format="rgb24")
+    if codec == "mjpeg":
+        context.pix_fmt, context.options = "yuvj444p", {"qmin": "2", "qmax": "3"}
+        frame = frame.reformat(format="yuvj444p", dst_color_range="JPEG")
+    else:
+        context.pix_fmt = "rgb24"
+    return b"".join(bytes(packet) for packet in (*context.encode(frame), *context.encode(None)))
 
 
 def quantise(picture: Float[np.ndarray, "h w 3"]) -> UInt8[np.ndarray, "h w 3"]:

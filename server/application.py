@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import mimetypes
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -12,6 +13,9 @@ from fastapi.staticfiles import StaticFiles
 from pydantic import BaseModel
 
 from renderer import __version__
+from renderer.avatar_file import read_poster
+from renderer.errors import VisavisError
+from renderer.images import encode_picture
 from server.api_page import api_page
 from server.messages import AvatarInfo  # noqa: TC001 (pydantic reads it)
 from server.metrics import CONTENT_TYPE
@@ -101,6 +105,18 @@ def create_application(server: LiveServer, access: Access) -> FastAPI:
         """The avatars that can be asked for by name."""
         require_token(request)
         return Avatars(avatars=server.library.infos(), default_avatar=server.library.default_name)
+
+    @app.get("/api/avatars/{name}/poster.jpg", response_class=Response, responses={200: {"content": {"image/jpeg": {}}}})
+    async def poster(name: str, request: Request) -> Response:
+        """A still of an avatar."""
+        require_token(request)
+        try:
+            picture = await asyncio.to_thread(read_poster, server.library.path(name))
+        except VisavisError as error:
+            raise HTTPException(404, str(error)) from error
+        if picture is None:
+            raise HTTPException(404, f"avatar {name!r} has no poster")
+        return Response(await asyncio.to_thread(encode_picture, picture, "mjpeg"), media_type="image/jpeg")
 
     @app.get("/docs", response_class=HTMLResponse, include_in_schema=False)
     async def docs() -> str:

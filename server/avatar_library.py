@@ -9,6 +9,7 @@ import logging
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
+from urllib.parse import quote
 
 from renderer.avatar_file import read_header
 from renderer.errors import BadInput, VisavisError
@@ -41,7 +42,12 @@ class AvatarLibrary:
         """The avatars that can be shown, the default first."""
         names = sorted(self._paths(), key=lambda name: (name != self.default_name, name))
         return [
-            AvatarInfo(name=name, title=str(header.get("name", name)), subject=str(header.get("subject", {}).get("kind", "")))
+            AvatarInfo(
+                name=name,
+                title=str(header.get("name", name)),
+                subject=str(header.get("subject", {}).get("kind", "")),
+                poster=f"api/avatars/{quote(name)}/poster.jpg" if header.get("poster") else None,
+            )
             for name in names
             if (header := self._header(self._paths()[name])) is not None
         ]

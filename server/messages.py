@@ -62,6 +62,8 @@ class AvatarInfo(_Message):
     title: str
     subject: str
     """"synthetic" or "person"."""
+    poster: str | None = None
+    """Address of a still picture, relative to the page."""
 
 
 class Hello(_Message):

@@ -164,17 +164,11 @@ def grow(mask: np.ndarray) -> np.ndarray:
 
 def write_sheet(path: Path, pairs: list[tuple[np.ndarray, np.ndarray]]) -> None:
     """Truth above, rendering below, as a PNG."""
-    import av
     import numpy as np
 
-    sheet = np.vstack([np.hstack([a for a, _ in pairs]), np.hstack([b for _, b in pairs])])
-    frame = av.VideoFrame.from_ndarray(np.ascontiguousarray(sheet), format="rgb24")
-    encoder = av.CodecContext.create("png", "w")
-    encoder.width, encoder.height, encoder.pix_fmt = sheet.shape[1], sheet.shape[0], "rgb24"
-    from fractions import Fraction
+    from renderer.images import encode_picture
 
-    encoder.time_base = Fraction(1, 25)
-    packets = [*encoder.encode(frame), *encoder.encode(None)]
+    sheet = np.vstack([np.hstack([a for a, _ in pairs]), np.hstack([b for _, b in pairs])])
     temporary = path.with_suffix(".partial")
-    temporary.write_bytes(b"".join(bytes(p) for p in packets))
+    temporary.write_bytes(encode_picture(sheet, "png"))
     temporary.replace(path)

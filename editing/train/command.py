@@ -61,6 +61,7 @@ def main(argv: list[str]) -> int:
     from renderer.audio.export import load_encoder
     from renderer.avatar_file import save_avatar
     from renderer.library import open_avatar
+    from renderer.poster import draw_poster
 
     dataset = Dataset.open(arguments.dataset)
     encoder = load_encoder(arguments.encoder)
@@ -87,7 +88,8 @@ def main(argv: list[str]) -> int:
         return 130
     finally:
         progress.close()
-    sha256 = save_avatar(trainer.avatar(arguments.name or arguments.out.stem, encoder), arguments.out)
+    avatar = trainer.avatar(arguments.name or arguments.out.stem, encoder)
+    sha256 = save_avatar(avatar.replace(poster=draw_poster(avatar, encoder.silence_features())), arguments.out)
     checkpoint.unlink(missing_ok=True)
     print(f"wrote {arguments.out} (SHA-256 {sha256[:12]}…) after {trainer.seconds / 60:.1f} minutes of training")
     return 0

@@ -10,7 +10,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from renderer.avatar_file import FORMAT_VERSION, file_sha256, load_avatar, read_header, save_avatar
+from renderer.avatar_file import FORMAT_VERSION, file_sha256, load_avatar, read_header, read_poster, save_avatar
 from renderer.errors import BadAvatar, BadInput
 from tests.renderer.synthetic_avatar import synthetic_avatar
 
@@ -52,6 +52,14 @@ def test_save_then_load_gives_the_same_avatar(saved: Path) -> None:
     for name, tensor in avatar.tensors.items():
         tolerance = 1e-3 if name.endswith("grid") else 1e-7
         np.testing.assert_allclose(again.tensors[name], tensor, atol=tolerance, rtol=1e-3, err_msg=name)
+
+
+def test_poster_is_read_without_the_rest(tmp_path: Path, saved: Path) -> None:
+    poster = np.random.default_rng(0).integers(0, 255, (64, 64, 3), np.uint8)
+    save_avatar(synthetic_avatar(small=True, size_px=64).replace(poster=poster), tmp_path / "p.avatar")
+    np.testing.assert_array_equal(read_poster(tmp_path / "p.avatar"), poster)
+    np.testing.assert_array_equal(load_avatar(tmp_path / "p.avatar").poster, poster)
+    assert read_poster(saved) is None
 
 
 def test_save_leaves_no_partial_file(saved: Path) -> None:
