@@ -2,16 +2,20 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+import numpy as np
 import pytest
 from fastapi.testclient import TestClient
 from starlette.websockets import WebSocketDisconnect
 
+from renderer.avatar_file import load_avatar, save_avatar
 from server.access import Access
 from server.application import create_application
 from server.live_server import LiveServer
 from server.settings import ServerSettings
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
     from tests.server.conftest import Studio
 
 LOCAL_BASE = "http://127.0.0.1:8000"
@@ -89,3 +93,18 @@ def test_application_on_this_machine_answers_to_its_own_name_only(studio: Studio
     assert app.get("/", headers={"host": "rebound.example.org"}).status_code == 421
     with pytest.raises(WebSocketDisconnect), app.websocket_connect("/ws", headers={"host": "rebound.example.org"}):
         pass
+
+
+def test_application_shows_an_avatars_poster(studio: Studio, tmp_path: Path) -> None:
+    avatar = load_avatar(studio.first)
+    height, width = avatar.background.shape[:2]
+    save_avatar(avatar.replace(poster=np.full((height, width, 3), 90, np.uint8)), tmp_path / "with poster.avatar")
+    save_avatar(avatar, tmp_path / "without.avatar")
+    settings = ServerSettings(avatar=str(tmp_path / "with poster.avatar"), avatars=tmp_path)
+    app = TestClient(create_application(LiveServer(settings), Access(settings)), base_url=LOCAL_BASE)
+    addresses = {entry["name"]: entry["poster"] for entry in app.get("/api/avatars").json()["avatars"]}
+    assert addresses["without"] is None
+    answer = app.get(f"/{addresses['with poster']}")
+    assert answer.headers["content-type"] == "image/jpeg" and answer.content[:2] == b"\xff\xd8"
+    assert app.get("/api/avatars/without/poster.jpg").status_code == 404
+    assert app.get("/api/avatars/nobody/poster.jpg").status_code == 404
