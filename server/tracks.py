@@ -4,8 +4,8 @@ aiortc asks for a frame, encodes it in a thread, sends it and asks again. Video 
 k * 1920, audio packet n at that of sample n * 960 (see `timeline`), and their time stamps say the same: k * 3600 at 90 kHz, n * 960 at
 48 kHz. A picture that is late is shown one frame later or not at all; a sound packet is never left out, for its count is the clock.
 
-The voice is sent a little before its time: browsers hold sound back longer than pictures before they play it, and would otherwise hold
-the pictures back as well. The sender reports (see `sender_reports`) tell them the true times.
+The voice is sent a little before its time: a sound's way through a browser (its buffer, then the loudspeaker's) is longer than a
+picture's, and a browser would otherwise hold the pictures back until both meet. The sender reports tell it the true times.
 """
 
 from __future__ import annotations
@@ -35,7 +35,7 @@ AUDIO_TIME_BASE = Fraction(1, VOICE_RATE_HZ)
 PACKET_SAMPLES = 960
 FRAME_SAMPLES = VOICE_RATE_HZ // FPS
 VOICE_LEAD_S = 0.03
-"""What Chromium's playout of sound takes longer than that of pictures, by measurement."""
+"""What Chromium reports as the delay of its sound output; with it pictures are not held back (measured: 30 ms less to the picture)."""
 
 
 @dataclass(frozen=True)
