@@ -30,6 +30,7 @@ LISTEN_BACKLOG = 128
 SHUTDOWN_TIMEOUT_S = 2
 PING_INTERVAL_S = 5.0
 """A socket that does not answer a ping within this time is gone, and its session with it."""
+MAX_CONNECTIONS = 256
 MAX_SOCKET_MESSAGE_BYTES = 128 * 1024
 
 logger = logging.getLogger("visavis")
@@ -120,6 +121,7 @@ async def _serve_http(server: LiveServer, access: Access, listener: socket.socke
         ws_ping_timeout=PING_INTERVAL_S,
         lifespan="off",
         server_header=False,
+        limit_concurrency=MAX_CONNECTIONS,
         timeout_graceful_shutdown=SHUTDOWN_TIMEOUT_S,
     )
     http = Server(config)

@@ -19,8 +19,11 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from renderer.audio.streaming import StreamingEncoder
+from renderer.condition_stream import ConditionStream
 from renderer.errors import EncoderMismatch, VisavisError
-from renderer.types import SAMPLE_RATE_HZ, AudioChunk
+from renderer.field.config import STEPS_PER_FRAME
+from renderer.types import SAMPLE_RATE_HZ, AudioChunk, AudioFeatures
 from server.avatar_store import AvatarStore, LoadedAvatar
 from server.frame_ring import FrameRing, RingLayout
 from server.i420 import i420_writer
@@ -108,8 +111,6 @@ class RenderWorker:
 
     def _measure_encoder(self) -> float:
         """Best time of the audio encoder for one frame's sound, in ms."""
-        from renderer.audio.streaming import StreamingEncoder
-
         streaming, noise = StreamingEncoder(self._encoder), np.random.default_rng(0)
         samples = int(FRAME_MS / 1000 * SAMPLE_RATE_HZ)
         times_ms = []
@@ -121,14 +122,9 @@ class RenderWorker:
         return float(np.min(times_ms[-MEASURED_FRAMES:]))
 
     def _measure_size(self, size: int) -> RenderTimes:
-        from renderer.condition_stream import ConditionStream
-        from renderer.types import AudioFeatures
-
         loaded = self._store.open_now(self._options.avatar, size)
-        silence = self._encoder.silence_features()
-        conditions = ConditionStream(loaded.avatar, silence)
         n_frames = WARM_UP_FRAMES + MEASURED_FRAMES
-        conditions.push(AudioFeatures(np.tile(silence, (2 * n_frames + 64, 1)), conditions.next_step))
+        conditions = self._silent_conditions(loaded, n_frames)
         times_ms = []
         for _ in range(n_frames):
             condition = conditions.next()
@@ -139,6 +135,13 @@ class RenderWorker:
             times_ms.append((time.perf_counter() - start_s) * 1000)
         self._ring.clear(0)
         return RenderTimes.of(size, times_ms[WARM_UP_FRAMES:])
+
+    def _silent_conditions(self, shown: LoadedAvatar, n_frames: int) -> ConditionStream:
+        silence = self._encoder.silence_features()
+        conditions = ConditionStream(shown.avatar, silence)
+        n_steps = STEPS_PER_FRAME * n_frames + shown.avatar.field_config.audio_window.n_steps
+        conditions.push(AudioFeatures(np.tile(silence, (n_steps, 1)), conditions.next_step))
+        return conditions
 
     # ---- messages
 

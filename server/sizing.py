@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 CANDIDATE_SIZES_PX = (512, 384, 320, 256, 192, 160, 128)
 FIRST_SIZE_PX = 256
 FRAME_MS = 1000.0 / FPS
-HEADROOM = 0.6
+HEADROOM = 0.7
 """Share of a frame's time that its work may take. The rest is for the video encoder, the network, and a browser on the same machine."""
 BUSY_SHARE = 0.9
 """Share of its time that the render worker may be busy before frames have to be left out."""
