@@ -60,7 +60,8 @@ async def test_server_returns_the_voice_after_exactly_the_latency(running: Runni
         delays_ms = 1000 * (_onsets(peer) % 1.0)
         # This microphone sends a packet at its beginning, 20 ms early; the receiving client holds up to 80 ms back.
         extra_ms = delays_ms[1:].min() - answer["latency_ms"]
-        assert -40 < extra_ms < 150, delays_ms
+        # A busy machine adds to it; a voice that leaves at once, or twice as late, is what this must see.
+        assert -40 < extra_ms < min(400.0, answer["latency_ms"]), delays_ms
     await wait_for_free_place(running)
 
 
