@@ -24,7 +24,7 @@ class ExportConfig:
     future_steps: int = 3
     """heard after the last step of a hop: a look-ahead of 72.5 ms"""
     packed: bool = True
-    """8-bit matrices and 16-bit convolutions"""
+    """7-bit matrices and 16-bit convolutions"""
 
 
 def export_bundled(

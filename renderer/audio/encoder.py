@@ -167,11 +167,14 @@ class AudioEncoder:
     def encode_windows(
         self, windows: Float32[np.ndarray, "n window_samples"]
     ) -> Float32[np.ndarray, "n hop_steps feature_dim"]:
-        """Features of one hop for each window."""
+        """Features of one hop for each window. Each is run by itself, so they depend on nothing but their own window."""
         if windows.ndim != 2 or windows.shape[1] != self.spec.window_samples:
             raise ValueError(f"windows of shape {windows.shape}; [n, {self.spec.window_samples}] was expected")
-        features = self._session.run([OUTPUT_NAME], {INPUT_NAME: np.ascontiguousarray(windows, dtype=np.float32)})[0]
-        return np.asarray(features, dtype=np.float32)
+        features = np.empty((len(windows), self.spec.hop_steps, self.spec.feature_dim), np.float32)
+        for index, window in enumerate(windows):
+            one = np.ascontiguousarray(window[None], dtype=np.float32)
+            features[index] = self._session.run([OUTPUT_NAME], {INPUT_NAME: one})[0][0]
+        return features
 
     def silence_features(self) -> Float32[np.ndarray, " feature_dim"]:
         """What the encoder says of digital silence."""

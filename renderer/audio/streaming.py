@@ -18,8 +18,8 @@ if TYPE_CHECKING:
 
     from renderer.audio.encoder import AudioEncoder
 
-WINDOWS_AT_ONCE = 32
-"""Windows to a run of the network when many are due: bounds memory, and more at once are not quicker."""
+GAP_HOPS = 32
+"""Hops of silence that a gap is heard in at a time, which bounds the memory."""
 
 
 class StreamingEncoder:
@@ -79,30 +79,25 @@ class StreamingEncoder:
         pieces: list[Float32[np.ndarray, "n hop_steps feature_dim"]] = []
         # A long gap is heard in pieces, so that it cannot take more memory than a chunk does.
         while gap > 0:
-            part = min(gap, WINDOWS_AT_ONCE * hop_samples)
+            part = min(gap, GAP_HOPS * hop_samples)
             self._sound = np.concatenate([self._sound, np.zeros(part, np.float32)])
-            pieces += self._encode_due(hop_samples)
+            pieces.append(self._encode_due(hop_samples))
             gap -= part
         self._sound = np.concatenate([self._sound, np.asarray(samples, np.float32)])
-        pieces += self._encode_due(hop_samples)
-        if not pieces:
-            return self._nothing(), first_step
+        pieces.append(self._encode_due(hop_samples))
         return np.concatenate(pieces).reshape(-1, spec.feature_dim), first_step
 
-    def _encode_due(self, hop_samples: int) -> list[Float32[np.ndarray, "n hop_steps feature_dim"]]:
+    def _encode_due(self, hop_samples: int) -> Float32[np.ndarray, "n hop_steps feature_dim"]:
         size = self._encoder.spec.window_samples
         due = max(0, (len(self._sound) - size) // hop_samples + 1)
         if not due:
-            return []
+            return np.zeros((0, self._encoder.spec.hop_steps, self._encoder.spec.feature_dim), np.float32)
         windows = np.lib.stride_tricks.sliding_window_view(self._sound, size)[::hop_samples][:due]
-        pieces = [
-            self._encoder.encode_windows(windows[first : first + WINDOWS_AT_ONCE])
-            for first in range(0, due, WINDOWS_AT_ONCE)
-        ]
+        features = self._encoder.encode_windows(windows)
         self._sound = self._sound[due * hop_samples :].copy()
         self._first_sample += due * hop_samples
         self._hop += due
-        return pieces
+        return features
 
 
 def encode_all(encoder: AudioEncoder, samples: Float[np.ndarray, " n_samples"]) -> AudioFeatures:

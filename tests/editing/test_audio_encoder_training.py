@@ -196,7 +196,7 @@ def test_training_learns_resumes_and_exports(tmp_path: Path) -> None:
         wanted = torch.log_softmax(frame_logits(averaged_network(run / CHECKPOINT_NAME, TINY), normalised(windows)), -1)
     wanted = wanted[:, 11:13].clamp(-10, 0).numpy()
     # Packing rounds the weights; without it the values are the same.
-    np.testing.assert_allclose(encoder.encode_windows(windows.numpy()), wanted, atol=0.15)
+    np.testing.assert_allclose(encoder.encode_windows(windows.numpy()), wanted, atol=0.3)
     export_bundled(run / CHECKPOINT_NAME, dataclasses.replace(geometry, packed=False), path, TINY)
     np.testing.assert_allclose(AudioEncoder.from_onnx(path).encode_windows(windows.numpy()), wanted, atol=1e-4)
 
