@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from renderer.errors import BackendUnavailable
+from renderer.errors import BackendUnavailable, BadInput
 from renderer.field.frame_codes import frame_codes
 from renderer.images import resize_picture
 from renderer.native_library import (
@@ -38,6 +38,7 @@ if TYPE_CHECKING:
 __all__ = ["CpuBackend", "available_isas", "rgb_to_i420"]
 
 MAX_HIDDEN, MAX_TORSO_COLOUR, MAX_TORSO_OCTAVES = 64, 32, 7
+MAX_WIDTH_PX = 4096
 ERROR_SIZE = 512
 
 
@@ -47,7 +48,9 @@ class CpuBackend:
     name = "cpu"
 
     def __init__(self, avatar: Avatar, options: RenderOptions) -> None:
-        """Raises BackendUnavailable: no native library, an instruction set that is not here, or a field too large for the kernels."""
+        """Raises BackendUnavailable: no native library, an instruction set that is not here, or a field too large for the kernels;
+        BadInput for a picture that is too wide.
+        """
         self._library = load_library()
         isas = available_isas()
         if options.isa not in ("auto", *isas):
@@ -56,6 +59,8 @@ class CpuBackend:
         _check_size(avatar.field_config)
         self._avatar = avatar
         width = round(options.size * avatar.camera.width / avatar.camera.height)
+        if not 1 <= width <= MAX_WIDTH_PX:
+            raise BadInput(f"a picture of {width} x {options.size} pixels: a width of 1 to {MAX_WIDTH_PX} is possible")
         self._camera = avatar.camera.resized(width, options.size)
         self._background = resize_picture(avatar.background, width, options.size)
         self._other_background: tuple[UInt8[np.ndarray, "h w 3"], Float[np.ndarray, "h w 3"]] | None = None

@@ -26,22 +26,26 @@ constexpr double kPi = 3.14159265358979323846;
 // The working memory of one thread.
 class ThreadMemory {
  public:
-  ThreadMemory() {
+  explicit ThreadMemory(const Kernel& kernel) {
+    constexpr size_t kRays = kBlockRays + kLanes, kSamples = kBatchSamples + kPadding;
     Scratch& s = scratch;
-    for (auto* three : {s.direction, s.colour, s.position, s.quiet_position})
-      for (int d = 0; d < 3; d++) three[d] = array<float>(1);
-    for (float** one : {&s.transmittance, &s.audio_gate, &s.eye_gate, &s.quiet_eye_gate, &s.ambient[0], &s.ambient[1]}) *one = array<float>(1);
-    for (int32_t** one : {&s.next_k, &s.end_k, &s.window_k, &s.alive, &s.ray, &s.quiet_ray}) *one = array<int32_t>(1);
-    s.window_bits = array<uint32_t>(1);
-    s.features = array<uint32_t>(kFeatures);
-    s.audio_features = array<uint32_t>(kFeatures);
+    s.transmittance = array<float>(kRays);
+    for (float*& axis : s.colour) axis = array<float>(kRays);
+    for (int32_t** one : {&s.ray, &s.next_k, &s.end_k, &s.window_k}) *one = array<int32_t>(kRays);
+    for (float*& axis : s.direction) axis = array<float>(kRays);
+    s.window_bits = array<uint32_t>(kRays);
+    for (auto* three : {s.position, s.quiet_position})
+      for (int d = 0; d < 3; d++) three[d] = array<float>(kSamples);
+    for (float** one : {&s.audio_gate, &s.eye_gate, &s.quiet_eye_gate, &s.ambient[0], &s.ambient[1]}) *one = array<float>(kSamples);
+    for (int32_t** one : {&s.sample_ray, &s.quiet_ray}) *one = array<int32_t>(kSamples);
+    for (uint32_t** one : {&s.features, &s.audio_features}) *one = array<uint32_t>(kSamples * (size_t)kernel.feature_rows);
   }
   Scratch scratch{};
 
  private:
   template <class T>
-  T* array(int values_each) {
-    memory_.push_back(aligned_zeros((size_t)(kBlockRays + kPadding) * (size_t)values_each * sizeof(T)));
+  T* array(size_t n) {
+    memory_.push_back(aligned_zeros(n * sizeof(T)));
     return reinterpret_cast<T*>(memory_.back().get());
   }
   std::vector<AlignedBytes> memory_;
@@ -90,7 +94,7 @@ struct VisavisField {
       : kernel(k), memory(p, k), bricks(p), hidden(p.hidden), torso_hidden(p.torso_hidden), torso_colour(p.torso_colour_hidden),
         workers(threads) {
     std::memcpy(torso_mask, p.torso_mask, sizeof torso_mask);
-    for (int i = 0; i < threads; i++) scratch.push_back(std::make_unique<ThreadMemory>());
+    for (int i = 0; i < threads; i++) scratch.push_back(std::make_unique<ThreadMemory>(k));
   }
 
   void set_biases(const VisavisFrame& frame);
@@ -145,13 +149,16 @@ void VisavisField::render(const VisavisFrame& frame, uint8_t* rgb, float* rgb_fl
   job.torso_colour_bias = biases.torso_colour, job.zeros = biases.zeros;
   job.background = frame.background, job.rgb = rgb, job.rgb_float = rgb_float;
 
-  const int across = (frame.width + kBlockPx - 1) / kBlockPx, n_blocks = across * ((frame.height + kBlockPx - 1) / kBlockPx);
+  // Whole tiles, as many blocks as threads at least.
+  const int most_rows = std::max(1, kBlockRays / frame.width / kTileHeight) * kTileHeight;
+  const int share = (tiles_down + (int)scratch.size() - 1) / (int)scratch.size() * kTileHeight;
+  const int block_rows = std::min(most_rows, share), n_blocks = (frame.height + block_rows - 1) / block_rows;
   std::atomic<int> next{0};
   const std::function<void(int)> task = [&](int thread) {
     Scratch& s = scratch[(size_t)thread]->scratch;
     std::memset(s.stage_ticks, 0, sizeof s.stage_ticks);
     for (int block = next++; block < n_blocks; block = next++)
-      kernel.render_block(memory.view(), job, s, block % across * kBlockPx, block / across * kBlockPx);
+      kernel.render_block(memory.view(), job, s, block * block_rows, std::min(block_rows, frame.height - block * block_rows));
   };
   workers.run(task);
   if (!stage_ms) return;

@@ -18,11 +18,12 @@ constexpr int kLanes = 16;
 constexpr int kHidden = 64;        // width of the hidden layers; narrower ones are padded with zeros
 constexpr int kFeatures = 32;      // features of a grid, padded
 constexpr int kTorsoColour = 32;   // width of the torso's colour network
-constexpr int kBlockPx = 64;       // a block of pixels is the unit of work
-constexpr int kBlockRays = kBlockPx * kBlockPx;
+constexpr int kBlockRays = 1 << 15;  // pixels of a block, the unit of work: a strip as wide as the picture
+constexpr int kFirstDepth = 3;     // samples a ray of the first batch; few rays end before
+constexpr int kBatchSamples = kFirstDepth * kBlockRays;
 constexpr int kTileWidth = 16;     // rays of a tile share one marching range
 constexpr int kTileHeight = 4;
-constexpr int kPadding = 64;       // slack for whole groups at the end of per-sample arrays
+constexpr int kPadding = 16384;    // slack for whole groups at the end of per-sample arrays
 
 // How a kernel wants its matrices.
 enum class Layout {
@@ -35,7 +36,7 @@ struct Level {
   float scale;
   int32_t resolution;
   int32_t hashed;
-  uint32_t mask;      // n_rows - 1 of a hashed level
+  uint32_t n_rows;    // a power of two where hashed
   const void* rows;   // float32 pairs, or float16 pairs
 };
 
@@ -117,28 +118,30 @@ struct FrameJob {
 
 enum Stage { kMarch, kEncode, kAmbient, kAudioGrid, kDensityColour, kComposite, kTorso };
 
-// Working memory of one thread; arrays have room for kBlockRays + kPadding entries unless noted.
+// Working memory of one thread.
 struct Scratch {
-  // per ray of a block
-  float* direction[3];
+  // per pixel of a block; slot kBlockRays takes what padding writes
   float* transmittance;
   float* colour[3];
+  // per ray that can still meet something
+  int32_t* ray;        // its pixel in the block
+  float* direction[3];
   int32_t* next_k;     // where marching goes on
   int32_t* end_k;
   int32_t* window_k;   // first k of the window that `window_bits` speaks of
   uint32_t* window_bits;
-  int32_t* alive;
-  // per sample of a pass
+  // per sample of a batch
   float* position[3];  // 0...1 in the head's cube
   float* audio_gate;
   float* eye_gate;
-  int32_t* ray;
+  int32_t* sample_ray;
+  float* ambient[2];   // 0...1
+  uint32_t* features;        // [groups][rows][16]
+  uint32_t* audio_features;
+  // samples outside of the audio region until the batch is complete
   float* quiet_position[3];
   float* quiet_eye_gate;
   int32_t* quiet_ray;
-  float* ambient[2];   // 0...1
-  uint32_t* features;        // [groups][32 rows][16]
-  uint32_t* audio_features;  // [groups][32 rows][16]
   uint64_t stage_ticks[VISAVIS_STAGES];
 };
 
@@ -147,7 +150,8 @@ struct Kernel {
   Layout layout;
   int32_t tile;         // outputs of a tile in tiled layouts
   bool half_grid;       // grid rows as float16 pairs in place of float32 pairs
-  void (*render_block)(const PackedField& field, const FrameJob& job, Scratch& scratch, int32_t block_x, int32_t block_y);
+  int32_t feature_rows; // 32-bit words that the features of a grid take for one sample
+  void (*render_block)(const PackedField& field, const FrameJob& job, Scratch& scratch, int32_t first_row, int32_t n_rows);
 };
 
 }  // namespace visavis

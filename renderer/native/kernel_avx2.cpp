@@ -6,11 +6,11 @@
 
 namespace visavis {
 namespace {
-constexpr int kTileOuts = 4, kTileVectors = 2;
+constexpr int kTileOuts = 6, kTileVectors = 2;
 #include "kernels/simd_avx2.inl"
 #include "kernels/layers_float.inl"
 #include "kernels/pipeline.inl"
-constexpr Kernel kKernel = {"avx2", Layout::kTiledFloat, kTileOuts, false, render_block};
+constexpr Kernel kKernel = {"avx2", Layout::kTiledFloat, kTileOuts, false, act_rows(kFeatures), render_block};
 }  // namespace
 const Kernel* avx2_kernel() { return &kKernel; }
 }  // namespace visavis

@@ -11,7 +11,7 @@ constexpr int kTileOuts = 4, kTileVectors = 2;
 #include "kernels/simd_portable.inl"
 #include "kernels/layers_float.inl"
 #include "kernels/pipeline.inl"
-constexpr Kernel kKernel = {"portable", Layout::kTiledFloat, kTileOuts, false, render_block};
+constexpr Kernel kKernel = {"portable", Layout::kTiledFloat, kTileOuts, false, act_rows(kFeatures), render_block};
 }  // namespace
 const Kernel* portable_kernel() { return &kKernel; }
 }  // namespace visavis

@@ -5,13 +5,27 @@
 #include <cstring>
 #include <new>
 
+#if defined(__linux__)
+#include <sys/mman.h>
+#endif
+
 namespace visavis {
 
-void AlignedFree::operator()(void* p) const { ::operator delete(p, std::align_val_t(64)); }
+namespace {
+constexpr size_t kHugePage = size_t(1) << 21;
+}
+
+void AlignedFree::operator()(void* p) const { ::operator delete(p, std::align_val_t(alignment)); }
 
 AlignedBytes aligned_zeros(size_t bytes) {
-  AlignedBytes memory(static_cast<unsigned char*>(::operator new(bytes + 64, std::align_val_t(64))));
-  std::memset(memory.get(), 0, bytes + 64);
+  // Tables and activations of megabytes are read at random: with pages of 4 KiB the address translation would miss all the time.
+  const bool huge = bytes >= kHugePage / 2;
+  const size_t alignment = huge ? kHugePage : 64, size = (bytes + alignment) / alignment * alignment;
+  AlignedBytes memory(static_cast<unsigned char*>(::operator new(size, std::align_val_t(alignment))), AlignedFree{alignment});
+#if defined(__linux__)
+  if (huge) madvise(memory.get(), size, MADV_HUGEPAGE);  // only a hint: a refusal changes nothing
+#endif
+  std::memset(memory.get(), 0, size);
   return memory;
 }
 
@@ -74,7 +88,8 @@ void* FieldMemory::keep(AlignedBytes bytes) {
 // [outs, ins] into the kernel's layout, padded with zeros. Inputs from `split_at` on move to `split_in` (two inputs, each padded).
 const void* FieldMemory::pack(const float* matrix, int outs, int ins, int padded_outs, int padded_ins, int split_in, int split_at) {
   const size_t bytes = kernel_.layout == Layout::kTiledFloat ? sizeof(float) : sizeof(uint16_t);
-  unsigned char* const packed = static_cast<unsigned char*>(keep(aligned_zeros((size_t)(padded_outs * padded_ins) * bytes)));
+  const int whole_tiles = (padded_outs + kernel_.tile - 1) / kernel_.tile * kernel_.tile;
+  unsigned char* const packed = static_cast<unsigned char*>(keep(aligned_zeros((size_t)(whole_tiles * padded_ins) * bytes)));
   for (int out = 0; out < outs; out++) {
     for (int in = 0; in < ins; in++) {
       const float value = matrix[out * ins + in];
@@ -113,7 +128,7 @@ Grid FieldMemory::pack_grid(const VisavisGrid& grid) {
   packed.n_dims = grid.n_dims;
   packed.n_levels = grid.n_levels;
   for (int l = 0; l < grid.n_levels; l++)
-    packed.levels[l] = {grid.scale[l], grid.resolution[l], grid.hashed[l], grid.n_level_rows[l] - 1, rows + grid.offset[l] * row_bytes};
+    packed.levels[l] = {grid.scale[l], grid.resolution[l], grid.hashed[l], grid.n_level_rows[l], rows + grid.offset[l] * row_bytes};
   return packed;
 }
 

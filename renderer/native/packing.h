@@ -11,11 +11,12 @@
 namespace visavis {
 
 struct AlignedFree {
+  size_t alignment = 64;
   void operator()(void* p) const;
 };
 using AlignedBytes = std::unique_ptr<unsigned char, AlignedFree>;
 
-// Zeroed memory at a multiple of 64 bytes; throws std::bad_alloc.
+// Zeroed memory at a multiple of 64 bytes, in huge pages where that helps; throws std::bad_alloc.
 AlignedBytes aligned_zeros(size_t bytes);
 
 // A field and the memory behind it.

@@ -21,12 +21,12 @@ if TYPE_CHECKING:
     from jaxtyping import Float
 
 FEATURE_DIM = 40
-RADII = (1.04, 1.16, 1.0)
+RADII = (1.08, 1.2, 1.0)
 CAMERA_DISTANCE = 7.2
 TAN_HALF_VIEW = 0.2315
-SHELL = (-0.05, 0.4)
+SHELL = (-0.03, 0.4)
 """Occupied depths below the ellipsoid's surface, head units."""
-DEPTH_SLOPE, DEPTH_START, LOG_DENSITY_START = 80.0, -0.08, -4.0
+DEPTH_SLOPE, DEPTH_START, LOG_DENSITY_START = 110.0, -0.05, -3.0
 """log-density = slope * (depth - start) + LOG_DENSITY_START, from the start on."""
 SMALL = GridConfig(3, n_levels=4, base_resolution=16, finest_resolution=128, log2_hashmap_size=13)
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import functools
 import json
 import subprocess
 import sys
@@ -42,13 +43,39 @@ def avatar() -> Avatar:
     return synthetic_avatar(small=True)
 
 
-@pytest.fixture(scope="module")
-def full_avatar() -> Avatar:
-    return synthetic_avatar()
-
-
 def reference(avatar: Avatar, condition: FrameCondition, size_px: int = SIZE_PX) -> np.ndarray:
     return TorchBackend(avatar, RenderOptions(size=size_px)).render_float(condition)
+
+
+@dataclasses.dataclass(frozen=True)
+class Scene:
+    """Frames and what torch makes of them; made once, compared with every instruction set."""
+
+    avatar: Avatar
+    size_px: int
+    conditions: tuple[FrameCondition, ...]
+    expected: tuple[np.ndarray, ...]
+
+
+def make_scene(avatar: Avatar, size_px: int, *conditions: FrameCondition) -> Scene:
+    return Scene(avatar, size_px, conditions, tuple(reference(avatar, condition, size_px) for condition in conditions))
+
+
+@functools.cache
+def scene(name: str) -> Scene:
+    if name == "full field":
+        avatar = synthetic_avatar()
+        return make_scene(avatar, 64, synthetic_condition(avatar))
+    if name in ("square", "wide"):
+        avatar = synthetic_avatar(seed=1, small=True, size_px=96, aspect=1.5 if name == "wide" else 1.0)
+        poses = (camera_from_head(yaw=0.6, pitch=-0.3, roll=0.4), camera_from_head(yaw=-1.2, distance=4.5))
+        changes = {"appearance": 1, "smoothing": 0.5, "eye_ratio": 0.1}
+        return make_scene(avatar, 80, *(synthetic_condition(avatar, 3, camera_from_head=pose, **changes) for pose in poses))
+    avatar = synthetic_avatar(small=True)
+    tensors = {key: array.copy() for key, array in avatar.tensors.items()}
+    tensors["head.density2.weight"][0, :2] *= 0.2
+    avatar = avatar.replace(tensors=tensors, torso_mask=np.ones((64, 64), bool))
+    return make_scene(avatar, 64, synthetic_condition(avatar, 2))
 
 
 def native(avatar: Avatar, condition: FrameCondition, size_px: int = SIZE_PX, isa: str = "auto", threads: int = 1) -> np.ndarray:
@@ -60,33 +87,16 @@ def native(avatar: Avatar, condition: FrameCondition, size_px: int = SIZE_PX, is
 
 
 @pytest.mark.parametrize("isa", available_isas())
-def test_cpu_backend_matches_torch_on_the_full_field(full_avatar: Avatar, isa: str) -> None:
-    condition = synthetic_condition(full_avatar, 0)
-    assert psnr_db(native(full_avatar, condition, isa=isa), reference(full_avatar, condition)) >= required_psnr_db(isa)
-
-
-@pytest.mark.parametrize("isa", available_isas())
-@pytest.mark.parametrize("aspect", [1.0, 1.5])
-def test_cpu_backend_matches_torch_for_poses_and_shapes(isa: str, aspect: float) -> None:
-    avatar = synthetic_avatar(seed=1, small=True, size_px=96, aspect=aspect)
-    for pose in (camera_from_head(), camera_from_head(yaw=0.6, pitch=-0.3, roll=0.4), camera_from_head(yaw=-1.2, distance=4.5)):
-        condition = synthetic_condition(avatar, 3, camera_from_head=pose, appearance=1, smoothing=0.5, eye_ratio=0.1)
-        assert psnr_db(native(avatar, condition, 80, isa), reference(avatar, condition, 80)) >= required_psnr_db(isa)
+@pytest.mark.parametrize("name", ["full field", "square", "wide", "translucent head"])
+def test_cpu_backend_matches_torch(name: str, isa: str) -> None:
+    wanted = scene(name)
+    for condition, expected in zip(wanted.conditions, wanted.expected, strict=True):
+        assert psnr_db(native(wanted.avatar, condition, wanted.size_px, isa), expected) >= required_psnr_db(isa)
 
 
 def test_cpu_backend_matches_torch_from_inside_the_head(avatar: Avatar) -> None:
     condition = synthetic_condition(avatar, camera_from_head=camera_from_head(yaw=0.3, distance=0.4))
     assert psnr_db(native(avatar, condition, isa="portable"), reference(avatar, condition)) >= 60.0
-
-
-@pytest.mark.parametrize("isa", available_isas())
-def test_cpu_backend_matches_torch_where_the_head_is_translucent(isa: str) -> None:
-    avatar = synthetic_avatar(small=True)
-    tensors = {name: array.copy() for name, array in avatar.tensors.items()}
-    tensors["head.density2.weight"][0, :2] *= 0.2
-    avatar = avatar.replace(tensors=tensors, torso_mask=np.ones((64, 64), bool))
-    condition = synthetic_condition(avatar, 2)
-    assert psnr_db(native(avatar, condition, isa=isa), reference(avatar, condition)) >= required_psnr_db(isa)
 
 
 def test_cpu_backend_counts_no_more_than_max_samples() -> None:
@@ -144,9 +154,10 @@ def test_cpu_backend_batch_equals_singles(avatar: Avatar) -> None:
 
 
 @pytest.mark.parametrize("threads", [2, 3])
-def test_cpu_backend_threads_change_nothing(avatar: Avatar, threads: int) -> None:
+def test_cpu_backend_threads_change_rounding_at_most(avatar: Avatar, threads: int) -> None:
     condition = synthetic_condition(avatar)
-    assert (native(avatar, condition, 160, threads=threads) == native(avatar, condition, 160)).all()
+    error = np.abs(native(avatar, condition, 160, threads=threads) - native(avatar, condition, 160))
+    assert error.max() <= 2.0 * avatar.field_config.transmittance_threshold
 
 
 def test_cpu_backends_in_two_threads_do_not_disturb_each_other(avatar: Avatar) -> None:
@@ -201,6 +212,12 @@ def test_cpu_backend_rejects_networks_that_are_too_wide() -> None:
 def test_render_options_rejects_sizes(size: int) -> None:
     with pytest.raises(BadInput, match=f"size {size}: a multiple of 16"):
         RenderOptions(size=size)
+
+
+def test_cpu_backend_rejects_a_picture_that_is_too_wide() -> None:
+    avatar = synthetic_avatar(small=True, size_px=64, aspect=8.0)
+    with pytest.raises(BadInput, match="8192 x 1024"):
+        CpuBackend(avatar, RenderOptions(size=1024))
 
 
 def test_cpu_backend_rejects_a_window_of_another_length(avatar: Avatar) -> None:

@@ -4,12 +4,34 @@ constexpr uint32_t kPrimeY = 2654435761u, kPrimeZ = 805459861u;
 
 inline Uint repeat(uint32_t x) { return (Uint)(Int)broadcast(0.0f) + x; }
 
+// Brings the table of the level that comes next into the cache piece by piece: its rows are then read at random, and one miss after the
+// other costs several times what the interpolation does. Worth it when the samples touch most of the table.
+struct NextTable {
+  const char* at;
+  const char* end;
+  int lines_a_vector;
+
+  NextTable(const Grid& grid, int level, int n) {
+    constexpr int kTouchedLines = 4;  // by a sample, a little less
+    const Level& next = grid.levels[level];
+    const size_t bytes = (size_t)next.n_rows * kRowBytes;
+    at = (const char*)next.rows;
+    end = at + bytes;
+    const size_t lines = bytes / 64, vectors = (size_t)n / kWidth;
+    lines_a_vector = lines < (size_t)n * kTouchedLines && vectors ? (int)((lines + vectors - 1) / vectors) : 0;
+  }
+  void fetch_some() {
+    for (int i = 0; i < lines_a_vector && at < end; i++, at += 64) __builtin_prefetch(at, 0, 2);
+  }
+};
+
 // Features of `n` samples at `position` (one array an axis, 0...1); group i / 16 of `out` lies at out + i / 16 * act_rows(kFeatures) * 16.
 template <int DIMS>
 inline void encode(const Grid& grid, const float* const* position, int n, Act* out) {
   constexpr int kGroupSize = act_rows(kFeatures) * kLanes;
   for (int l = 0; l < grid.n_levels; l++) {
     const Level& level = grid.levels[l];
+    NextTable next_table(grid, l + 1 < grid.n_levels ? l + 1 : 0, n);
     const Float scale = broadcast(level.scale);
     const uint32_t resolution = (uint32_t)level.resolution;
     for (int i = 0; i < n; i += kWidth) {
@@ -33,13 +55,14 @@ inline void encode(const Grid& grid, const float* const* position, int n, Act* o
           row[0] = x0 ^ a, row[1] = x1 ^ a, row[2] = x0 ^ b, row[3] = x1 ^ b;
           row[(1 << DIMS) - 4] = x0 ^ c, row[(1 << DIMS) - 3] = x1 ^ c, row[(1 << DIMS) - 2] = x0 ^ d, row[(1 << DIMS) - 1] = x1 ^ d;
         }
-        for (int c = 0; c < 1 << DIMS; c++) row[c] &= level.mask;
+        for (int c = 0; c < 1 << DIMS; c++) row[c] &= level.n_rows - 1u;
       } else {
         Uint base = cell[DIMS - 1];
         for (int d = DIMS - 2; d >= 0; d--) base = cell[d] + resolution * base;
         for (int c = 0; c < 1 << DIMS; c++)
           row[c] = base + ((c & 1) + (c & 2 ? resolution : 0u) + (c & 4 ? resolution * resolution : 0u));
       }
+      next_table.fetch_some();
       Pair value[1 << DIMS];
 #pragma GCC unroll 8
       for (int c = 0; c < 1 << DIMS; c++) value[c] = gather_pair(level.rows, row[c]);

@@ -84,13 +84,25 @@ inline void ambient_blocks(const PackedField& field, const FrameJob& job, Scratc
   }
 }
 
+// Turn the opacities of a group into weights and darken its rays; returns which lanes weigh enough to be coloured.
+inline uint32_t composite_group(Scratch& s, const int32_t* ray, float* alpha) {
+  uint32_t visible = 0;
+  for (int i = 0; i < kLanes; i++) {
+    const float through = s.transmittance[ray[i]];
+    alpha[i] *= through;
+    s.transmittance[ray[i]] = through - alpha[i];
+    visible |= (uint32_t)(alpha[i] >= kLeastWeight) << i;
+  }
+  return visible;
+}
+
 // Density, compositing and colour of samples first <= i < end; GATED ones have features of the audio grid.
 template <bool GATED>
 inline void density_blocks(const PackedField& field, const FrameJob& job, Scratch& s, ColourQueue& queue, int first, int end,
                            StageTimer& timer) {
   constexpr int kInput = act_rows(kFeatures) * kLanes, kGroupSize = act_rows(kHidden) * kLanes;
   alignas(64) Act hidden[kBlockGroups * kGroupSize], last[kBlockGroups * kGroupSize];
-  alignas(64) float value[1][kLanes], weight[kLanes];
+  alignas(64) float alpha[kBlockGroups][kLanes];
   for (int i = first; i < end; i += kBlockSamples) {
     const Act* in = (const Act*)s.features + i / kLanes * kInput;
     const Act* audio = (const Act*)s.audio_features + i / kLanes * kInput;
@@ -105,48 +117,53 @@ inline void density_blocks(const PackedField& field, const FrameJob& job, Scratc
                                                        hidden);
     dense_relu<kHidden, kHidden, 0, kHidden>(field.density1, job.zeros, nullptr, nullptr, hidden, kGroupSize, nullptr, 0, last);
     for (int g = 0; g < kBlockGroups; g++) {
-      narrow<1, kHidden>(field.density2, last + g * kGroupSize, value);
+      narrow<1, kHidden>(field.density2, last + g * kGroupSize, alpha + g);
       for (int v = 0; v < kLanes; v += kWidth) {
-        const Float sigma = exponential(clamp(load(value[0] + v), kLeastLogDensity, kMostLogDensity));
-        store(value[0] + v, broadcast(1.0f) - exponential(sigma * broadcast(-field.step)));
+        const Float sigma = exponential(clamp(load(alpha[g] + v), kLeastLogDensity, kMostLogDensity));
+        store(alpha[g] + v, broadcast(1.0f) - exponential(sigma * broadcast(-field.step)));
       }
-      timer.charge(kDensityColour);
-      const int32_t* ray = s.ray + i + g * kLanes;
-      uint32_t bits = 0;
-      for (int j = 0; j < kLanes; j++) {
-        const float through = s.transmittance[ray[j]];
-        weight[j] = through * value[0][j];
-        s.transmittance[ray[j]] = through - weight[j];
-        bits |= (uint32_t)(weight[j] >= kLeastWeight) << j;
-      }
-      timer.charge(kComposite);
-      if (bits) enqueue(field, job, s, queue, bits, last + g * kGroupSize, weight, ray);
     }
+    timer.charge(kDensityColour);
+    uint32_t visible[kBlockGroups];
+    for (int g = 0; g < kBlockGroups; g++) visible[g] = composite_group(s, s.sample_ray + i + g * kLanes, alpha[g]);
+    timer.charge(kComposite);
+    for (int g = 0; g < kBlockGroups; g++)
+      if (visible[g]) enqueue(field, job, s, queue, visible[g], last + g * kGroupSize, alpha[g], s.sample_ray + i + g * kLanes);
   }
   timer.charge(kDensityColour);
+}
+
+// How many samples of each ray the next batch takes: a batch costs a sweep over the grid's tables, a sample behind an opaque one is wasted.
+inline int batch_depth(int n_first, int n_rays, int n_left) {
+  int depth = n_rays == n_first ? kFirstDepth : 2;
+  if (n_first / (2 * n_rays) > depth) depth = n_first / (2 * n_rays);
+  return depth < n_left ? depth : n_left;
 }
 
 inline void render_head(const PackedField& field, const FrameJob& job, Scratch& s, const Block& block, StageTimer& timer) {
   ColourQueue queue;
   queue.count = 0;
-  int n_alive = begin_rays(field, job, s, block);
-  for (int pass = 0; pass < field.max_samples && n_alive; pass++) {
-    const PassSamples samples = next_samples(field, job, s, n_alive);
+  Batch batch;
+  const int n_first = begin_rays(field, job, s, block);
+  int n_rays = n_first, n_left = field.max_samples;
+  while (n_rays && n_left) {
+    const int depth = batch_depth(n_first, n_rays, n_left);
+    const int n = next_batch(field, job, s, batch, n_rays, depth), n_gated = batch.gated_end[depth];
     timer.charge(kMarch);
-    if (!samples.n) break;
-    const int n = (samples.n + kBlockSamples - 1) / kBlockSamples * kBlockSamples;
-    const int n_gated = (samples.n_gated + kBlockSamples - 1) / kBlockSamples * kBlockSamples;
     encode<3>(field.spatial_grid, s.position, n, (Act*)s.features);
     timer.charge(kEncode);
     ambient_blocks(field, job, s, n_gated);
     timer.charge(kAmbient);
     encode<2>(field.audio_grid, s.ambient, n_gated, (Act*)s.audio_features);
     timer.charge(kAudioGrid);
-    density_blocks<true>(field, job, s, queue, 0, n_gated, timer);
-    density_blocks<false>(field, job, s, queue, n_gated, n, timer);
-    flush_rest(field, job, s, queue);
+    for (int layer = 0; layer < depth; layer++) {
+      density_blocks<true>(field, job, s, queue, batch.gated_end[layer], batch.gated_end[layer + 1], timer);
+      density_blocks<false>(field, job, s, queue, batch.quiet_end[layer], batch.quiet_end[layer + 1], timer);
+    }
     timer.charge(kDensityColour);
-    n_alive = samples.n;
-    __builtin_memcpy(s.alive, s.ray, (size_t)n_alive * sizeof(int32_t));
+    n_left -= depth;
+    n_rays = compact_rays(field, s, n_rays);
   }
+  flush_rest(field, job, s, queue);
+  timer.charge(kDensityColour);
 }

@@ -5,6 +5,58 @@ constexpr int kBlockGroups = 2;  // groups of 16 samples that go through a layer
 constexpr int kBlockSamples = kBlockGroups * kLanes;
 constexpr int act_rows(int features) { return features; }
 
+// What a tile adds up: K inputs whose rows lie STRIDE apart. `w` is [K][kTileOuts], of which OUTS are used.
+template <int OUTS, int K, int STRIDE>
+inline const float* accumulate(Float (&acc)[OUTS][kTileVectors], const float* w, const Act* const* in) {
+  for (int k = 0; k < K; k++, w += kTileOuts) {
+    Float x[kTileVectors];
+#pragma GCC unroll 4
+    for (int v = 0; v < kTileVectors; v++) x[v] = load(in[v] + k * STRIDE);
+#pragma GCC unroll 8
+    for (int i = 0; i < OUTS; i++) {
+      const Float wi = broadcast(w[i]);
+#pragma GCC unroll 4
+      for (int v = 0; v < kTileVectors; v++) acc[i][v] += wi * x[v];
+    }
+  }
+  return w;
+}
+
+// Outputs m ... m + OUTS of one block; see dense_relu.
+template <int OUTS, int M, int KA, int KB, int STRIDE>
+inline void dense_tile(const float* w, const float* bias, const float* column, const float* gate, const Act* a, int a_group, const Act* b,
+                       int b_group, Act* out) {
+  constexpr int kPerGroup = kLanes / kWidth;
+  static_assert(kPerGroup * kBlockGroups % kTileVectors == 0, "whole tiles of samples");
+  for (int v0 = 0; v0 < kPerGroup * kBlockGroups; v0 += kTileVectors) {
+    Float acc[OUTS][kTileVectors];
+    const Act* in[kTileVectors];
+    Act* to[kTileVectors];
+#pragma GCC unroll 4
+    for (int v = 0; v < kTileVectors; v++) {
+      const int group = (v0 + v) / kPerGroup, lane = (v0 + v) % kPerGroup * kWidth;
+      in[v] = a + group * a_group + lane;
+      to[v] = out + group * M * kLanes + lane;
+#pragma GCC unroll 8
+      for (int i = 0; i < OUTS; i++) acc[i][v] = broadcast(bias[i]);
+    }
+    if (gate)
+#pragma GCC unroll 4
+      for (int v = 0; v < kTileVectors; v++)
+#pragma GCC unroll 8
+        for (int i = 0; i < OUTS; i++) acc[i][v] += broadcast(column[i]) * load(gate + (v0 + v) * kWidth);
+    const float* second = accumulate<OUTS, KA, STRIDE>(acc, w, in);
+    if (KB > 0) {
+      for (int v = 0; v < kTileVectors; v++) in[v] = b + (v0 + v) / kPerGroup * b_group + (v0 + v) % kPerGroup * kWidth;
+      accumulate<OUTS, KB, kLanes>(acc, second, in);
+    }
+#pragma GCC unroll 8
+    for (int i = 0; i < OUTS; i++)
+#pragma GCC unroll 4
+      for (int v = 0; v < kTileVectors; v++) store(to[v] + i * kLanes, maximum(acc[i][v], broadcast(0.0f)));
+  }
+}
+
 // out = relu(W [a; b] + bias + column * gate) for one block.
 //
 // M outputs from KA + KB inputs; KW is the number of inputs that W was packed for. Group g of `a` lies at a + g * a_group, its rows
@@ -12,51 +64,13 @@ constexpr int act_rows(int features) { return features; }
 template <int M, int KA, int KB, int KW, int STRIDE = kLanes>
 inline void dense_relu(const void* weights, const float* bias, const float* column, const float* gate, const Act* a, int a_group,
                        const Act* b, int b_group, Act* out) {
-  static_assert(M % kTileOuts == 0, "whole tiles of outputs");
-  constexpr int kVectors = kBlockSamples / kWidth, kPerGroup = kLanes / kWidth;
-  const float* tile = (const float*)weights;
-  for (int m = 0; m < M; m += kTileOuts, tile += kTileOuts * KW) {
-    for (int v0 = 0; v0 < kVectors; v0 += kTileVectors) {
-      Float acc[kTileOuts][kTileVectors];
-#pragma GCC unroll 8
-      for (int i = 0; i < kTileOuts; i++)
-#pragma GCC unroll 4
-        for (int v = 0; v < kTileVectors; v++) {
-          acc[i][v] = broadcast(bias[m + i]);
-          if (gate) acc[i][v] += broadcast(column[m + i]) * load(gate + (v0 + v) * kWidth);
-        }
-      const float* w = tile;
-      const Act* x[kTileVectors];
-      for (int v = 0; v < kTileVectors; v++) x[v] = a + (v0 + v) / kPerGroup * a_group + (v0 + v) % kPerGroup * kWidth;
-      for (int k = 0; k < KA; k++, w += kTileOuts) {
-        Float in[kTileVectors];
-#pragma GCC unroll 4
-        for (int v = 0; v < kTileVectors; v++) in[v] = load(x[v] + k * STRIDE);
-#pragma GCC unroll 8
-        for (int i = 0; i < kTileOuts; i++)
-#pragma GCC unroll 4
-          for (int v = 0; v < kTileVectors; v++) acc[i][v] += broadcast(w[i]) * in[v];
-      }
-      if (KB > 0) {
-        for (int v = 0; v < kTileVectors; v++) x[v] = b + (v0 + v) / kPerGroup * b_group + (v0 + v) % kPerGroup * kWidth;
-        for (int k = 0; k < KB; k++, w += kTileOuts) {
-          Float in[kTileVectors];
-#pragma GCC unroll 4
-          for (int v = 0; v < kTileVectors; v++) in[v] = load(x[v] + k * kLanes);
-#pragma GCC unroll 8
-          for (int i = 0; i < kTileOuts; i++)
-#pragma GCC unroll 4
-            for (int v = 0; v < kTileVectors; v++) acc[i][v] += broadcast(w[i]) * in[v];
-        }
-      }
-#pragma GCC unroll 4
-      for (int v = 0; v < kTileVectors; v++) {
-        Act* o = out + ((v0 + v) / kPerGroup * M + m) * kLanes + (v0 + v) % kPerGroup * kWidth;
-#pragma GCC unroll 8
-        for (int i = 0; i < kTileOuts; i++) store(o + i * kLanes, maximum(acc[i][v], broadcast(0.0f)));
-      }
-    }
-  }
+  constexpr int kRest = M % kTileOuts;
+  const float* w = (const float*)weights;
+  int m = 0;
+  for (; m + kTileOuts <= M; m += kTileOuts, w += kTileOuts * KW)
+    dense_tile<kTileOuts, M, KA, KB, STRIDE>(w, bias + m, gate ? column + m : nullptr, gate, a, a_group, b, b_group, out + m * kLanes);
+  if (kRest > 0)
+    dense_tile<(kRest > 0 ? kRest : 1), M, KA, KB, STRIDE>(w, bias + m, gate ? column + m : nullptr, gate, a, a_group, b, b_group, out + m * kLanes);
 }
 
 // The first M (at most 4) outputs of a last layer, for one group: out[m] has 16 lanes. `weights` is [K][4].

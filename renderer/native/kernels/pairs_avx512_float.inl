@@ -1,6 +1,7 @@
 // Grid rows of float32 pairs in AVX-512 registers.
 
 // Two features of kWidth samples.
+constexpr size_t kRowBytes = 8;
 struct Pair {
   Float first, second;
 };

@@ -2,34 +2,33 @@
 
 // Put the block over the background and write it, rounded as renderer.images.quantise does.
 inline void write_block(const FrameJob& job, const Scratch& s, const Block& block) {
-  alignas(64) float line[3 * kBlockPx + kLanes];
-  alignas(64) float rounded[3 * kBlockPx + kLanes];
-  for (int y = 0; y < block.height; y++) {
-    const size_t start = 3 * ((size_t)(block.y + y) * (size_t)job.width + (size_t)block.x);
+  constexpr int kRun = 64;  // pixels at a time
+  alignas(64) float line[3 * kRun + kLanes], rounded[3 * kRun + kLanes];
+  const int n_pixels = block.n_rows * block.width;
+  for (int first = 0; first < n_pixels; first += kRun) {
+    const int n = n_pixels - first < kRun ? n_pixels - first : kRun;
+    const size_t start = 3 * ((size_t)block.first_row * (size_t)block.width + (size_t)first);
     const float* background = job.background + start;
-    const int first = y * kBlockPx;
-    for (int x = 0; x < block.width; x++)
-      for (int c = 0; c < 3; c++) line[3 * x + c] = s.colour[c][first + x] + s.transmittance[first + x] * background[3 * x + c];
-    if (job.rgb_float) __builtin_memcpy(job.rgb_float + start, line, (size_t)(3 * block.width) * sizeof(float));
+    for (int i = 0; i < n; i++)
+      for (int c = 0; c < 3; c++) line[3 * i + c] = s.colour[c][first + i] + s.transmittance[first + i] * background[3 * i + c];
+    if (job.rgb_float) __builtin_memcpy(job.rgb_float + start, line, (size_t)(3 * n) * sizeof(float));
     if (!job.rgb) continue;
-    for (int i = 0; i < 3 * block.width; i += kWidth)
+    for (int i = 0; i < 3 * n; i += kWidth)
       store(rounded + i, clamp(load(line + i), 0.0f, 1.0f) * broadcast(255.0f) + broadcast(0.5f));
-    for (int i = 0; i < 3 * block.width; i++) job.rgb[start + (size_t)i] = (uint8_t)(int32_t)rounded[i];
+    for (int i = 0; i < 3 * n; i++) job.rgb[start + (size_t)i] = (uint8_t)(int32_t)rounded[i];
   }
 }
 
-inline void render_block(const PackedField& field, const FrameJob& job, Scratch& s, int32_t block_x, int32_t block_y) {
+inline void render_block(const PackedField& field, const FrameJob& job, Scratch& s, int32_t first_row, int32_t n_rows) {
   StageTimer timer{s.stage_ticks, ticks()};
-  Block block{block_x, block_y, job.width - block_x, job.height - block_y};
-  if (block.width > kBlockPx) block.width = kBlockPx;
-  if (block.height > kBlockPx) block.height = kBlockPx;
-  for (int i = 0; i < kBlockRays; i += kWidth) {
+  const Block block{first_row, n_rows, job.width};
+  for (int i = 0; i < n_rows * job.width; i += kWidth) {
     store(s.transmittance + i, broadcast(1.0f));
     for (int c = 0; c < 3; c++) store(s.colour[c] + i, broadcast(0.0f));
   }
+  s.transmittance[kBlockRays] = 0.0f;
   begin_tiles();
   render_head(field, job, s, block, timer);
-  timer.charge(kComposite);
   render_torso(field, job, s, block);
   timer.charge(kTorso);
   end_tiles();

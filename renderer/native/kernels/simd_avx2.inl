@@ -19,6 +19,7 @@ inline uint32_t bitmask(Int mask) { return (uint32_t)_mm256_movemask_ps((__m256)
 inline Uint gather_words(const uint32_t* base, Int index) { return (Uint)_mm256_i32gather_epi32((const int*)base, (__m256i)index, 4); }
 
 // Two features of kWidth samples.
+constexpr size_t kRowBytes = 8;
 struct Pair {
   Float first, second;
 };

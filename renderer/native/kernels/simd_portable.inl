@@ -34,6 +34,7 @@ inline uint32_t bitmask(Int mask) {
 inline Uint gather_words(const uint32_t* base, Int index) { return Uint{base[index[0]], base[index[1]], base[index[2]], base[index[3]]}; }
 
 // Two features of kWidth samples.
+constexpr size_t kRowBytes = 8;
 struct Pair {
   Float first, second;
 };

@@ -1,20 +1,20 @@
 // The pseudo-3D torso (renderer/field/torch_field.py, `torso`), only where it may show and the head left light.
 
-// Picture coordinates, deformed, of the torso's pixels in a block; returns how many.
+// Pixels of the block where the torso may show; returns how many.
 inline int torso_pixels(const PackedField& field, const FrameJob& job, Scratch& s, const Block& block) {
   int n = 0;
-  for (int y = 0; y < block.height; y++) {
-    const uint8_t* mask = job.torso_mask + job.torso_rows[block.y + y] * VISAVIS_TORSO_MASK_RESOLUTION;
+  for (int y = 0; y < block.n_rows; y++) {
+    const uint8_t* mask = job.torso_mask + job.torso_rows[block.first_row + y] * VISAVIS_TORSO_MASK_RESOLUTION;
     for (int x = 0; x < block.width; x++) {
-      const int ray = y * kBlockPx + x;
-      if (mask[job.torso_columns[block.x + x]] && s.transmittance[ray] > field.threshold) s.ray[n++] = ray;
+      const int ray = y * block.width + x;
+      if (mask[job.torso_columns[x]] && s.transmittance[ray] > field.threshold) s.sample_ray[n++] = ray;
     }
   }
-  const int padded = (n + kBlockSamples - 1) / kBlockSamples * kBlockSamples;
-  for (int i = n; i < padded; i++) s.ray[i] = kBlockRays;
+  for (int i = n; i % kBlockSamples; i++) s.sample_ray[i] = kBlockRays;
   return n;
 }
 
+// Picture coordinates, deformed, of the first n of them.
 inline void deform(const PackedField& field, const FrameJob& job, Scratch& s, const Block& block, int n) {
   constexpr int kInput = act_rows(kFeatures) * kLanes, kGroupSize = act_rows(kHidden) * kLanes;
   alignas(64) Act input[kBlockGroups * kInput] = {};
@@ -26,9 +26,9 @@ inline void deform(const PackedField& field, const FrameJob& job, Scratch& s, co
       const int at = i + g * kLanes;
       Act* group = input + g * kInput;
       for (int j = 0; j < kLanes; j++) {
-        const int ray = s.ray[at + j] < kBlockRays ? s.ray[at + j] : 0;
-        column[j] = block.x + ray % kBlockPx;
-        row[j] = block.y + ray / kBlockPx;
+        const int ray = s.sample_ray[at + j] < kBlockRays ? s.sample_ray[at + j] : 0;
+        column[j] = ray % block.width;
+        row[j] = block.first_row + ray / block.width;
         s.position[0][at + j] = x[j] = ((float)column[j] + 0.5f) / (float)job.width;
         s.position[1][at + j] = y[j] = ((float)row[j] + 0.5f) / (float)job.height;
       }
@@ -73,7 +73,7 @@ inline void render_torso(const PackedField& field, const FrameJob& job, Scratch&
       narrow<4, kTorsoColour>(field.torso_colour2, second + g * kGroupSize, rgba);
       for (int c = 0; c < 4; c++)
         for (int v = 0; v < kLanes; v += kWidth) store(rgba[c] + v, sigmoid(load(rgba[c] + v)));
-      const int32_t* ray = s.ray + i + g * kLanes;
+      const int32_t* ray = s.sample_ray + i + g * kLanes;
       for (int j = 0; j < kLanes; j++) {
         const float weight = s.transmittance[ray[j]] * rgba[3][j];
         for (int c = 0; c < 3; c++) s.colour[c][ray[j]] += weight * rgba[c][j];
