@@ -194,6 +194,7 @@ class LiveServer:
             size=self._size(offer.size),
             stride=self.ready.stride,
             latency_ms=self.latency_ms,
+            adapts_latency=self.settings.latency_ms is None,
             sound_needed=self.ready.sound_needed,
             ice_servers=self.settings.ice_servers,
         )

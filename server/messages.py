@@ -84,7 +84,7 @@ class Answer(_Message):
     sdp: str
     session: str
     latency_ms: float
-    """Constant time from the arrival of a sound at the server to the moment its picture and its voice leave."""
+    """Time from the arrival of a sound at the server to the moment its picture and its voice leave, at first (see `stats`)."""
     size: int
 
 

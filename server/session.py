@@ -26,6 +26,7 @@ from aiortc.mediastreams import MediaStreamError
 from renderer.errors import BadInput, VisavisError
 from renderer.types import FPS
 from server.audio_jitter_buffer import install_direct_buffer
+from server.latency import LatencyGovernor
 from server.media_limits import prefer_codecs
 from server.messages import Answer, BadMessage, Error, Offer, Ping, Pong, Set, State, Stats, parse_client_message
 from server.microphone import Microphone
@@ -63,7 +64,7 @@ SETTLING_S = 0.3
 CLOSE_TIMEOUT_S = 5.0
 STATS_PERIOD_S = 1.0
 VOICE_SPARE_S = 1.0
-"""Voice kept beyond the latency, so that a slow loop finds it still there."""
+"""Voice kept beyond the first latency, so that a slow loop, or a longer latency, finds it still there."""
 MAX_MEDIA_SECTIONS = 4
 LEVEL_DECAY = 0.8
 """Of the level shown, a packet of 20 ms."""
@@ -82,6 +83,8 @@ class SessionPlan:
     size: int
     stride: int
     latency_ms: float
+    adapts_latency: bool
+    """Whether the latency follows what the pictures need."""
     sound_needed: int
     """See `worker_messages.Ready`."""
     ice_servers: tuple[str, ...] = ()
@@ -110,6 +113,7 @@ class Session:
         latency_s = plan.latency_ms / 1000
         self._timeline = SessionTimeline(time.monotonic(), latency_s)
         self._microphone = Microphone(self._timeline, plan.sound_needed)
+        self._governor = LatencyGovernor(latency_s) if plan.adapts_latency else None
         self._voice = VoiceDelay(int((latency_s + VOICE_SPARE_S) * VOICE_RATE_HZ))
         self._jitter_buffer: DirectAudioJitterBuffer | None = None
         self._begun, self._heard, self._first_picture = asyncio.Event(), asyncio.Event(), asyncio.Event()
@@ -134,8 +138,7 @@ class Session:
             size=self._plan.size,
             smoothing=self._state.smoothing,
             seed=self._number,
-            origin_s=self._timeline.origin_s,
-            latency_s=self._timeline.latency_s,
+            start_s=self._timeline.first_presentation_s,
         )
         await self._render.open_session(opening, self)
         self._peer.on("track", self._on_track)
@@ -269,7 +272,7 @@ class Session:
             self._voice.amend(block.first_sample, block.samples)
             return
         self._voice.write(block.first_sample, block.samples)
-        self._render.send(Sound(self._number, block.first_sample, block.samples.tobytes(), self._timeline.origin_s))
+        self._render.send(Sound(self._number, block.first_sample, block.samples.tobytes(), self._timeline.first_presentation_s))
 
     # ---- pictures and voice out (MediaSource)
 
@@ -281,6 +284,7 @@ class Session:
         for block in self._microphone.tick(time.monotonic()):
             self._level *= LEVEL_DECAY
             self._pass_on(block)
+        self._timeline.approach_latency(time.monotonic())
         presented_s = self._timeline.presentation_time(sample)
         return Due(presented_s, await sleep_until(presented_s - lead_s))
 
@@ -304,6 +308,9 @@ class Session:
     def frame_ready(self, message: FrameReady) -> None:
         self._pictures.add(message)
         self._render_ms.append(message.render_ms)
+        if self._governor is not None and self._begun.is_set():
+            self._governor.observe(self._timeline.presentation_time(message.frame * FRAME_SAMPLES) - time.monotonic())
+            self._timeline.wanted_latency_s = self._governor.latency_s
         self._new_frames += 1
         self._metrics.observe_render(message.render_ms)
         self._first_picture.set()
@@ -374,7 +381,7 @@ class Session:
                 Stats(
                     fps=round((frames - last_frames) / (now_s - last_s), 2),
                     late_percent=round(100 * self._pictures.late_share, 2),
-                    latency_ms=round(self._plan.latency_ms, 1),
+                    latency_ms=round(1000 * self._timeline.latency_s, 1),
                     queue=len(self._pictures),
                     render_ms=round(statistics.median(self._render_ms), 2) if self._render_ms else 0.0,
                     audio_level=round(self._level, 4),

@@ -78,7 +78,7 @@ def choose_size(measure: Callable[[int], RenderTimes], encode_ms: float, wished:
 
 def _paced(times: RenderTimes, encode_ms: float) -> SizeChoice:
     """25 FPS unless even the best time does not fit a frame; then every n-th frame. A machine that is only busy repeats pictures."""
-    return SizeChoice(times, max(1, math.ceil((times.best_ms + encode_ms) / (BUSY_SHARE * FRAME_MS))))
+    return SizeChoice(times, max(1, math.ceil((times.best_ms + encode_ms) / FRAME_MS)))
 
 
 def affordable_sessions(ready: Ready) -> int:

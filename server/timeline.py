@@ -8,7 +8,8 @@ local time     seconds of this machine's monotonic clock
 The microphone is the clock. `local_time(n)` is when the packet that ends at sample n arrives if it meets no queue on its way: an
 origin plus n / 48000. The origin follows the smallest transit time of the last few seconds, so jitter does not move it, while the
 drift between the microphone's clock and ours is followed at a bounded rate. Picture and voice both leave at `local_time(n) + latency`
-with one constant latency, so they cannot drift apart. Before `settle` is called nothing leaves yet, and the origin follows at once.
+with one latency, so they cannot drift apart; when it is changed, both move together, slowly enough for a browser's playout to follow.
+Before `settle` is called nothing leaves yet, and the origin follows at once.
 """
 
 from __future__ import annotations
@@ -26,23 +27,25 @@ STEP_S = 0.025
 GAIN_HZ = 0.5
 MAX_SLEW = 0.01
 """Fastest correction, in seconds a second. Clocks differ by 1e-4; the browser's playout absorbs 1e-2."""
+MAX_LATENCY_SLEW = 0.04
 
 
 class SessionTimeline:
     """See the module's docstring. Pure: every call is told the time."""
 
     def __init__(self, start_s: float, latency_s: float) -> None:
-        self.latency_s = latency_s
+        self.wanted_latency_s = latency_s
+        self._latency_s = latency_s
         self._origin_s = self._first_origin_s = start_s
         self._has_heard = self._is_settled = False
-        self._last_arrival_s = start_s
+        self._last_arrival_s = self._last_step_s = start_s
         self._minima: deque[tuple[float, float]] = deque()
         self.steps = 0
         """How often the origin jumped."""
 
     def start(self, now_s: float) -> None:
         """Sample 0 is now."""
-        self._origin_s = self._last_arrival_s = now_s
+        self._origin_s = self._last_arrival_s = self._last_step_s = now_s
 
     def settle(self) -> None:
         """From now on samples are presented, and the origin moves smoothly."""
@@ -53,6 +56,21 @@ class SessionTimeline:
         """Local time of sample 0."""
         return self._origin_s
 
+    @property
+    def latency_s(self) -> float:
+        return self._latency_s
+
+    @property
+    def first_presentation_s(self) -> float:
+        """Local time at which sample 0 leaves."""
+        return self._origin_s + self._latency_s
+
+    def approach_latency(self, now_s: float) -> None:
+        """Move towards the wanted latency; call every few ms."""
+        limit = MAX_LATENCY_SLEW * max(0.0, now_s - self._last_step_s)
+        self._last_step_s = now_s
+        self._latency_s += min(limit, max(-limit, self.wanted_latency_s - self._latency_s))
+
     def local_time(self, sample: int) -> float:
         return self._origin_s + sample / VOICE_RATE_HZ
 
@@ -62,7 +80,7 @@ class SessionTimeline:
 
     def presentation_time(self, sample: int) -> float:
         """When the picture and the voice of a sample leave."""
-        return self.local_time(sample) + self.latency_s
+        return self.local_time(sample) + self._latency_s
 
     def observe(self, end_sample: int, arrival_s: float) -> None:
         """A packet that ends at `end_sample` has arrived."""

@@ -45,8 +45,8 @@ class OpenSession:
     size: int
     smoothing: float
     seed: int
-    origin_s: float
-    latency_s: float
+    start_s: float
+    """Local time at which frame 0 is due, as far as is known."""
 
 
 @dataclass(frozen=True)
@@ -56,8 +56,8 @@ class Sound:
     session: int
     first_sample: int
     pcm: bytes
-    origin_s: float
-    """Where the session's timeline stands now: frame k is due at origin + k / fps + latency."""
+    start_s: float
+    """Where the session's timeline stands now: frame k is due at start + k / fps."""
 
 
 @dataclass(frozen=True)

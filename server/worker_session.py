@@ -37,7 +37,7 @@ class WorkerSession:
         self.id, self.region, self.size = opening.session, opening.region, opening.size
         self.loaded = loaded
         self._stride = stride
-        self._origin_s, self._latency_s = opening.origin_s, opening.latency_s
+        self._start_s = opening.start_s
         self._resampler = Resampler(VOICE_RATE_HZ)
         self._encoder = StreamingEncoder(encoder)
         self._conditions = ConditionStream(loaded.avatar, encoder.silence_features(), opening.seed, opening.smoothing)
@@ -48,7 +48,7 @@ class WorkerSession:
 
     def hear(self, sound: Sound) -> None:
         """Take the next stretch of the microphone's sound. What was dropped on the way here is silence."""
-        self._origin_s = sound.origin_s
+        self._start_s = sound.start_s
         samples = np.frombuffer(sound.pcm, np.int16).astype(np.float32) / FULL_SCALE
         gap = sound.first_sample - self._next_sample
         if gap < 0 or gap > MAX_SOUND_GAP_S * VOICE_RATE_HZ:
@@ -65,7 +65,7 @@ class WorkerSession:
 
     def deadline_s(self, frame: int) -> float:
         """Local time at which `frame` leaves."""
-        return self._origin_s + frame / FPS + self._latency_s
+        return self._start_s + frame / FPS
 
     def choose(self, now_s: float, render_s: float) -> int | None:
         """The frame to render next: the first whose sound is complete and that can be in time; else the newest; None: nothing to do."""
@@ -73,7 +73,7 @@ class WorkerSession:
         newest = (self._conditions.next_step - shape.future_steps) // STEPS_PER_FRAME
         newest -= newest % self._stride
         frame = -(-self._conditions.next_frame // self._stride) * self._stride
-        in_time = math.ceil((now_s + render_s - self._origin_s - self._latency_s) * FPS)
+        in_time = math.ceil((now_s + render_s - self._start_s) * FPS)
         in_time = -(-in_time // self._stride) * self._stride
         frame = max(frame, min(in_time, newest))
         if frame > newest or self.deadline_s(frame) > now_s + MAX_AHEAD_S:
@@ -108,12 +108,12 @@ def sound_needed(loaded: LoadedAvatar, encoder: AudioEncoder) -> int:
 
     Found by trying: resampler, encoder hops and the avatar's window all have a part in it.
     """
-    opening = OpenSession(0, 0, "", loaded.size, 0.0, 0, origin_s=0.0, latency_s=0.0)
+    opening = OpenSession(0, 0, "", loaded.size, 0.0, 0, start_s=0.0)
     session = WorkerSession(opening, loaded, encoder, stride=1)
     silence = np.zeros(NEED_STEP_SAMPLES, np.int16).tobytes()
     heard, frame, needed = 0, 0, 0
     while frame < NEED_FRAMES:
-        session.hear(Sound(0, heard, silence, origin_s=0.0))
+        session.hear(Sound(0, heard, silence, start_s=0.0))
         heard += NEED_STEP_SAMPLES
         while session.choose((frame - 0.5) / FPS, 0.0) is not None:
             session.take(frame)

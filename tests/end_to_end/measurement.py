@@ -3,7 +3,8 @@
 The same sound file is spoken by the avatar offline, with a still head, so each frame's mouth is known beforehand. The pictures that the
 browser showed are laid over those by their RTP time stamps (frame k is k * 3600), which says, exact to a few ms and whatever the
 network did, which moment of the file each shown picture belongs to. Likewise the microphone and the returned voice are laid over the
-file by their levels. Latency of a picture = the time it was shown - the time the microphone delivered its moment. Times in ms.
+file by their levels. Latency of a picture = the time it was shown - the time the microphone delivered its moment. The voice is taken
+where it leaves the browser's buffer, before the loudspeaker (30 ms in Chromium). Times in ms.
 """
 
 from __future__ import annotations
@@ -25,8 +26,10 @@ LEVEL_MS = 10.0
 GRID_MS = 2.0
 SETTLING_MS = 3000.0
 """Left out at the beginning: connection, first key frame, estimate of the bit rate."""
-WINDOW_MS = 4000.0
-"""Stretch over which one value of the voice's delay is found."""
+WINDOW_MS = 10_000.0
+"""Microphone, pictures and voice are laid over the file anew in each stretch of this length: browsers repeat a file with small gaps."""
+MIN_WINDOW_SHARE = 0.5
+MAX_LATENCY_MS = 2000.0
 MIN_CORRELATION = 0.5
 
 
@@ -88,39 +91,68 @@ class LiveFigures:
 def measure(
     recording: Recording, spoken: Float[np.ndarray, " n"], rate_hz: int, expected: Float[np.ndarray, "n_frames pixels"]
 ) -> LiveFigures:
-    """`spoken` is the sound file's samples, `expected` the mouth of each of its frames with a still head."""
-    file_levels = _levels(spoken, rate_hz)
-    from_ms = recording.shown_ms[0] + SETTLING_MS
-    microphone_at_ms, _ = _place(recording.microphone, file_levels, from_ms, None)
-    kept = recording.shown_ms > from_ms
-    shown_ms, frames = recording.shown_ms[kept], recording.frames[kept]
-    first_frame, correlation = _place_pictures(frames, recording.pictures[kept], expected)
-    latency_ms = shown_ms - (microphone_at_ms + (frames + first_frame) * FRAME_MS)
-    windows = []
-    for start_ms in np.arange(from_ms, recording.voice[-1, 0] - WINDOW_MS, WINDOW_MS / 2):
-        window = recording.voice[(recording.voice[:, 0] >= start_ms) & (recording.voice[:, 0] < start_ms + WINDOW_MS)]
+    """`spoken` is the sound file's samples, `expected` the mouth of each of its frames with a still head; the file may be repeated."""
+    # Twice, so that a stretch over the file's end has its place as well.
+    file_levels = np.tile(_levels(spoken, rate_hz), 2)
+    file_frames = _repeat_once(expected, len(spoken) / rate_hz * FPS)
+    windows, reasons = [], []
+    starts_ms = np.arange(recording.shown_ms[0] + SETTLING_MS, recording.shown_ms[-1] - 0.6 * WINDOW_MS, WINDOW_MS)
+    for start_ms in starts_ms:
         try:
-            voice_at_ms, _ = _place(window, file_levels, start_ms, microphone_at_ms)
-        except NotMeasurable:
-            continue
-        middle = (shown_ms >= start_ms) & (shown_ms < start_ms + WINDOW_MS)
-        if middle.any():
-            windows.append((voice_at_ms - microphone_at_ms, np.median(latency_ms[middle])))
-    if len(windows) < 3:
-        raise NotMeasurable("the returned voice does not resemble the sound file")
-    voice, picture = np.array(windows).T
-    skew, third = picture - voice, max(1, len(windows) // 3)
+            windows.append(_measure_window(recording, start_ms, file_levels, file_frames))
+        except NotMeasurable as reason:
+            reasons.append(str(reason))
+    if not windows or len(windows) < MIN_WINDOW_SHARE * len(starts_ms):
+        raise NotMeasurable(f"{len(windows)} of {len(starts_ms)} stretches can be measured: {'; '.join(reasons[:3])}")
+    latency_ms = np.concatenate([window.latency_ms for window in windows])
+    skew_ms = np.concatenate([window.latency_ms - window.voice_ms for window in windows])
+    medians_ms, third = np.array([np.median(window.latency_ms) - window.voice_ms for window in windows]), max(1, len(windows) // 3)
     return LiveFigures(
         decoded_fps=recording.decoded / recording.decoded_s,
         latency_p50_ms=float(np.percentile(latency_ms, 50)),
         latency_p95_ms=float(np.percentile(latency_ms, 95)),
-        voice_ms=float(np.median(voice)),
-        skew_p50_ms=float(np.median(skew)),
-        skew_p95_abs_ms=float(np.percentile(np.abs(latency_ms - np.median(voice)), 95)),
-        drift_ms=float(np.median(skew[-third:]) - np.median(skew[:third])),
-        picture_correlation=correlation,
-        gap_p99_ms=float(np.percentile(np.diff(shown_ms), 99)),
+        voice_ms=float(np.median([window.voice_ms for window in windows])),
+        skew_p50_ms=float(np.median(skew_ms)),
+        skew_p95_abs_ms=float(np.percentile(np.abs(skew_ms), 95)),
+        drift_ms=float(np.median(medians_ms[-third:]) - np.median(medians_ms[:third])),
+        picture_correlation=float(np.median([window.correlation for window in windows])),
+        gap_p99_ms=float(np.percentile(np.diff(recording.shown_ms[recording.shown_ms > starts_ms[0]]), 99)),
     )
+
+
+@dataclass(frozen=True)
+class _Window:
+    latency_ms: Float[np.ndarray, " n"]
+    """Of each picture, behind the microphone."""
+    voice_ms: float
+    correlation: float
+
+
+def _measure_window(recording: Recording, start_ms: float, file_levels: Float[np.ndarray, " n"], file_frames: np.ndarray) -> _Window:
+    end_ms = start_ms + WINDOW_MS
+    microphone_at_ms = _place(_between(recording.microphone, start_ms, end_ms), file_levels, None)
+    voice_at_ms = _place(_between(recording.voice, start_ms, end_ms), file_levels, microphone_at_ms)
+    inside = (recording.shown_ms >= start_ms) & (recording.shown_ms < end_ms)
+    if inside.sum() < FPS:
+        raise NotMeasurable(f"{inside.sum()} pictures in {WINDOW_MS / 1000:g} s; at least {FPS} were expected")
+    shown_ms, frames = recording.shown_ms[inside], recording.frames[inside]
+    # The frame of the file that the microphone delivered when the first picture was shown.
+    heard_frame = (shown_ms[0] - microphone_at_ms) / FRAME_MS
+    first_frame, correlation = _place_pictures(frames, recording.pictures[inside], file_frames, heard_frame)
+    latency_ms = shown_ms - (microphone_at_ms + (frames - frames[0] + first_frame) * FRAME_MS)
+    return _Window(latency_ms, voice_at_ms - microphone_at_ms, correlation)
+
+
+def _between(levels: Float[np.ndarray, "n 2"], start_ms: float, end_ms: float) -> Float[np.ndarray, "m 2"]:
+    return levels[(levels[:, 0] >= start_ms) & (levels[:, 0] < end_ms)]
+
+
+def _repeat_once(expected: Float[np.ndarray, "n_frames pixels"], length: float) -> Float[np.ndarray, "n pixels"]:
+    """The frames of a file of `length` frames (not a whole number) played twice."""
+    second = np.arange(np.ceil(length), 2 * length - 1) - length
+    before = np.clip(np.floor(second).astype(int), 0, len(expected) - 1)
+    after, share = np.minimum(before + 1, len(expected) - 1), (second - np.floor(second))[:, None]
+    return np.concatenate([expected[: int(np.ceil(length))], (1 - share) * expected[before] + share * expected[after]])
 
 
 def _levels(samples: Float[np.ndarray, " n"], rate_hz: int) -> Float[np.ndarray, " n"]:
@@ -130,14 +162,11 @@ def _levels(samples: Float[np.ndarray, " n"], rate_hz: int) -> Float[np.ndarray,
     return np.sqrt((whole.astype(float) ** 2).mean(1))
 
 
-def _place(
-    recorded: Float[np.ndarray, "n 2"], file_levels: Float[np.ndarray, " n"], from_ms: float, near_ms: float | None
-) -> tuple[float, float]:
-    """Time at which the file's beginning was (or would have been) heard, and the correlation.
+def _place(part: Float[np.ndarray, "n 2"], file_levels: Float[np.ndarray, " n"], near_ms: float | None) -> float:
+    """Time at which the file's beginning was (or would have been) heard.
 
     Levels are compressed by a fourth root: the browser's automatic gain and noise suppression change them, hardly their shape.
     """
-    part = recorded[recorded[:, 0] >= from_ms]
     if len(part) < 100:
         raise NotMeasurable(f"{len(part)} levels recorded; at least a second's were expected")
     grid_ms = np.arange(part[0, 0], part[-1, 0], GRID_MS)
@@ -149,27 +178,34 @@ def _place(
     lags, values = _correlate(said, heard)
     starts_ms = grid_ms[0] - lags * GRID_MS
     if near_ms is not None:
-        chosen = (starts_ms >= near_ms - 500) & (starts_ms <= near_ms + 2000)
+        chosen = (starts_ms >= near_ms - MAX_LATENCY_MS / 4) & (starts_ms <= near_ms + MAX_LATENCY_MS)
         starts_ms, values = starts_ms[chosen], values[chosen]
     best = int(np.argmax(values))
     if values[best] < MIN_CORRELATION:
         raise NotMeasurable(f"sound resembles the file by {values[best]:.2f}; at least {MIN_CORRELATION} was expected")
-    return float(starts_ms[best]), float(values[best])
+    return float(starts_ms[best])
 
 
 def _place_pictures(
-    frames: Float[np.ndarray, " n"], pictures: Float[np.ndarray, "n pixels"], expected: Float[np.ndarray, "n_frames pixels"]
+    frames: Float[np.ndarray, " n"],
+    pictures: Float[np.ndarray, "n pixels"],
+    expected: Float[np.ndarray, "n_frames pixels"],
+    heard_frame: float,
 ) -> tuple[float, float]:
-    """Frame of the file that the recording's frame 0 is, to a fraction, and the correlation."""
+    """Frame of the file that the first picture is, to a fraction, and the correlation.
+
+    A speaker repeats himself: only places up to two seconds before `heard_frame` count.
+    """
     mean = expected.mean(0)
     axis = np.linalg.svd(expected - mean, full_matrices=False)[2][0]
     known = (expected - mean) @ axis
     seen = np.interp(np.arange(frames[0], frames[-1] + 1), frames, (pictures - mean) @ axis)
     lags, values = _correlate(known, seen)
+    values = np.where((lags > heard_frame - MAX_LATENCY_MS / FRAME_MS) & (lags < heard_frame + 0.5 * FPS), values, -1.0)
     best = int(np.argmax(values))
     if values[best] < MIN_CORRELATION:
         raise NotMeasurable(f"the mouth moves as expected by {values[best]:.2f}; at least {MIN_CORRELATION} was expected")
-    return float(lags[best] + _peak(values, best) - frames[0]), float(values[best])
+    return float(lags[best] + _peak(values, best)), float(values[best])
 
 
 def _correlate(reference: Float[np.ndarray, " n"], part: Float[np.ndarray, " m"]) -> tuple[np.ndarray, np.ndarray]:

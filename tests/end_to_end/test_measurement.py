@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from tests.end_to_end.measurement import FRAME_MS, LEVEL_MS, LiveFigures, NotMeasurable, Recording, measure
+from tests.end_to_end.measurement import FRAME_MS, LEVEL_MS, WINDOW_MS, LiveFigures, NotMeasurable, Recording, measure
 
 RATE_HZ = 16_000
 SECONDS = 30
@@ -23,13 +23,15 @@ def speech(rng: np.random.Generator) -> np.ndarray:
     return samples * rng.normal(0, 1, len(samples))
 
 
-def recorded(latency_ms: float, voice_ms: float, drift: float = 0.0, jitter_ms: float = 0.0) -> tuple[Recording, np.ndarray, np.ndarray]:
+def recorded(
+    latency_ms: float, voice_ms: float, drift: float = 0.0, jitter_ms: float = 0.0, repeats: int = 1
+) -> tuple[Recording, np.ndarray, np.ndarray]:
     rng = np.random.default_rng(0)
-    spoken = speech(rng)
+    spoken = np.tile(speech(rng), repeats)
     step = int(RATE_HZ * LEVEL_MS / 1000)
     levels = np.sqrt((spoken.reshape(-1, step) ** 2).mean(1))
     times_ms = MICROPHONE_AT_MS + (np.arange(len(levels)) + 1) * LEVEL_MS
-    n_frames = SECONDS * 25
+    n_frames = SECONDS * 25 * repeats
     mouth = np.convolve(np.interp(np.arange(n_frames) * FRAME_MS, np.arange(len(levels)) * LEVEL_MS, levels), np.ones(3) / 3, "same")
     expected = 100 + mouth[:, None] * rng.normal(0, 100, 64)[None] + rng.normal(0, 0.3, (n_frames, 64))
     chosen = np.arange(20, n_frames)
@@ -62,7 +64,14 @@ def test_measurement_finds_jitter_of_the_pictures() -> None:
 
 def test_measurement_finds_drift() -> None:
     found = figures(latency_ms=200.0, voice_ms=220.0, drift=0.002)
-    assert found.drift_ms == pytest.approx(0.002 * SECONDS * 1000 * 0.6, abs=12)
+    assert found.drift_ms == pytest.approx(0.002 * 2 * WINDOW_MS, abs=14)
+
+
+def test_measurement_follows_a_file_that_is_repeated() -> None:
+    recording, spoken, expected = recorded(latency_ms=260.0, voice_ms=240.0, repeats=3)
+    found = measure(recording, spoken[: SECONDS * RATE_HZ], RATE_HZ, expected[: SECONDS * 25])
+    assert found.latency_p50_ms == pytest.approx(260, abs=6)
+    assert found.voice_ms == pytest.approx(240, abs=6)
 
 
 def test_measurement_refuses_pictures_that_do_not_speak() -> None:

@@ -33,6 +33,7 @@ if TYPE_CHECKING:
 
 PATIENCE_S = 60.0
 PACKET = 960
+LATENCY_S = 0.3
 
 
 class Recorder:
@@ -76,8 +77,8 @@ async def speak(render: RenderProcess, session: int, recorder: Recorder, frames:
     deadline_s = time.monotonic() + PATIENCE_S
     while len(recorder.frames) < frames:
         assert time.monotonic() < deadline_s, f"{len(recorder.frames)} of {frames} frames; {recorder.failures}"
-        origin_s = time.monotonic() - heard / 48_000
-        render.send(Sound(session, heard, np.zeros(PACKET, np.int16).tobytes(), origin_s))
+        start_s = time.monotonic() - heard / 48_000 + LATENCY_S
+        render.send(Sound(session, heard, np.zeros(PACKET, np.int16).tobytes(), start_s))
         heard += PACKET
         await asyncio.sleep(0.02)
     return heard
@@ -86,7 +87,7 @@ async def speak(render: RenderProcess, session: int, recorder: Recorder, frames:
 async def open_session(render: RenderProcess, studio: Studio, **changes: object) -> tuple[int, int, Recorder]:
     session, region = render.reserve()
     recorder = Recorder()
-    opening = OpenSession(session, region, str(studio.first), 64, 0.0, 1, time.monotonic(), 0.3)
+    opening = OpenSession(session, region, str(studio.first), 64, 0.0, 1, time.monotonic() + LATENCY_S)
     await render.open_session(dataclasses.replace(opening, **changes), recorder)  # type: ignore[arg-type]
     return session, region, recorder
 

@@ -54,7 +54,7 @@ def test_choose_size_lowers_the_rate_where_the_smallest_is_too_slow() -> None:
 
 def test_choose_size_takes_a_wished_size_as_it_is() -> None:
     choice = choose_size(Machine(30.0), 3.0, 512)
-    assert (choice.times.size, choice.stride) == (512, 4)
+    assert (choice.times.size, choice.stride) == (512, 3)
 
 
 def test_affordable_sessions_follow_the_measured_time() -> None:

@@ -93,6 +93,19 @@ def test_timeline_does_not_jump_for_a_burst_after_it_has_settled() -> None:
     assert timeline.origin_s == pytest.approx(5.0, abs=0.001)
 
 
+def test_timeline_changes_its_latency_smoothly() -> None:
+    timeline = SessionTimeline(0.0, LATENCY_S)
+    timeline.start(5.0)
+    timeline.wanted_latency_s = LATENCY_S + 0.05
+    moves = []
+    for step in range(1, 200):
+        before_s = timeline.first_presentation_s
+        timeline.approach_latency(5.0 + 0.02 * step)
+        moves.append(timeline.first_presentation_s - before_s)
+    assert max(moves) < 0.001
+    assert timeline.latency_s == pytest.approx(LATENCY_S + 0.05)
+
+
 def test_timeline_presents_picture_and_voice_of_a_moment_together() -> None:
     timeline = SessionTimeline(3.0, LATENCY_S)
     timeline.start(7.0)

@@ -26,12 +26,12 @@ class Fixture:
         self.encoder = AudioEncoder.from_onnx(studio.encoder)
         avatar = studio.avatar("first")
         self.loaded = LoadedAvatar("first", 64, avatar, None)  # type: ignore[arg-type]
-        opening = OpenSession(1, 0, "first", 64, 0.0, 1, origin_s=10.0, latency_s=LATENCY_S)
+        opening = OpenSession(1, 0, "first", 64, 0.0, 1, start_s=10.0 + LATENCY_S)
         self.session = WorkerSession(opening, self.loaded, self.encoder, stride)
         self.heard = 0
 
     def hear(self, samples: np.ndarray) -> None:
-        self.session.hear(Sound(1, self.heard, samples.astype(np.int16).tobytes(), origin_s=10.0))
+        self.session.hear(Sound(1, self.heard, samples.astype(np.int16).tobytes(), start_s=10.0 + LATENCY_S))
         self.heard += len(samples)
 
     def hear_silence(self, seconds: float) -> None:
@@ -132,7 +132,7 @@ def test_session_hears_silence_where_sound_was_dropped(studio: Studio) -> None:
 def test_session_follows_the_timeline(studio: Studio) -> None:
     fixture = Fixture(studio)
     before_s = fixture.session.deadline_s(5)
-    fixture.session.hear(Sound(1, 0, np.zeros(PACKET, np.int16).tobytes(), origin_s=10.5))
+    fixture.session.hear(Sound(1, 0, np.zeros(PACKET, np.int16).tobytes(), start_s=10.5 + LATENCY_S))
     assert fixture.session.deadline_s(5) == pytest.approx(before_s + 0.5)
 
 
