@@ -18,20 +18,22 @@ inline void begin_tiles() {
 }
 inline void end_tiles() { _tile_release(); }
 
+// Tile registers are named in the instruction: as assembly, since GCC's intrinsics are macros that paste the number's text and cannot
+// take a template's.
 template <int TILE>
 inline void tile_zero() {
-  _tile_zero(TILE);
+  asm volatile("tilezero\t%%tmm%c0" ::"i"(TILE));
 }
 template <int TILE>
-inline void tile_load(const void* from, int stride_bytes) {
-  _tile_loadd(TILE, from, stride_bytes);
+inline void tile_load(const void* from, long stride_bytes) {
+  asm volatile("tileloadd\t(%0,%1,1), %%tmm%c2" ::"r"(from), "r"(stride_bytes), "i"(TILE) : "memory");
 }
 template <int TILE>
-inline void tile_store(void* to, int stride_bytes) {
-  _tile_stored(TILE, to, stride_bytes);
+inline void tile_store(void* to, long stride_bytes) {
+  asm volatile("tilestored\t%%tmm%c2, (%0,%1,1)" ::"r"(to), "r"(stride_bytes), "i"(TILE) : "memory");
 }
 // C[m][n] += A[m][2r] * B[r][2n] + A[m][2r + 1] * B[r][2n + 1] over 16 rows r of bfloat16 pairs.
 template <int C, int A, int B>
 inline void tile_multiply() {
-  _tile_dpbf16ps(C, A, B);
+  asm volatile("tdpbf16ps\t%%tmm%c2, %%tmm%c1, %%tmm%c0" ::"i"(C), "i"(A), "i"(B));
 }
