@@ -47,13 +47,14 @@ class HeadStage:
         self._intrinsics = (camera.fx, camera.fy, camera.cx, camera.cy)
         # Once the grid is tight, training spends the same few samples a ray that rendering will.
         self._coarse_march = dataclasses.replace(field.config, max_samples=config.training_samples_per_ray)
-        self._samples_per_ray = 40.0
+        self.samples_per_ray = 40.0
+        """Running mean, which sets how many rays a step takes."""
         self._head = NativeHead(field.config)
 
     def step(self, index: int, lips: bool = False) -> StepReport:
         """Forward and backward; gradients are left on the field's parameters."""
         config, field = self.config, self.field
-        wanted = min(config.max_rays_per_step, int(config.samples_per_step / self._samples_per_ray))
+        wanted = min(config.max_rays_per_step, int(config.samples_per_step / self.samples_per_ray))
         batch = lip_batch(self.clip, config, self.rng) if lips else head_batch(self.clip, config, wanted, self.rng)
         rays_o, rays_d = self._rays(batch)
         whole_hull = not lips and index % OCCUPANCY_HULL_EVERY == 0
@@ -82,7 +83,7 @@ class HeadStage:
         loss.backward()
         self.occupancy.record(samples.positions, weights.detach(), field.config)
         if not whole_hull and not lips:
-            self._samples_per_ray = 0.9 * self._samples_per_ray + 0.1 * max(1.0, len(samples.positions) / len(rays_o))
+            self.samples_per_ray = 0.9 * self.samples_per_ray + 0.1 * max(1.0, len(samples.positions) / len(rays_o))
         if index >= config.prune_after and index % PRUNE_EVERY == 0 and not lips:
             self.occupancy.prune()
         return StepReport(loss.detach(), -10.0 * float(torch.log10(error.detach() + 1e-12)), len(samples.positions), len(rays_o))

@@ -62,6 +62,7 @@ class Trainer:
         self.rng = np.random.default_rng(config.seed)
         self.stage, self.step = STAGES[0], 0
         self.occupancy = MaximumOccupancy(visual_hull(clip, field_config))
+        self.head = HeadStage(self.field, clip, self.occupancy, config, self.rng)
         self.optimisers = {part: self._optimiser(part) for part in PARTS}
         self.tables = {name: native_ops.GridTable(self.field[name]) for name in self.average if name.endswith("grid")}
         self.seconds = 0.0
@@ -91,7 +92,6 @@ class Trainer:
 
     def run(self, report: Report) -> None:
         """All remaining steps. A KeyboardInterrupt leaves a checkpoint behind and is raised again."""
-        head = HeadStage(self.field, self.clip, self.occupancy, self.config, self.rng)
         torso = TorsoStage(self.field, self.clip, self.config, self.rng)
         steps = {stage: int(getattr(self.config, f"{stage}_steps")) for stage in STAGES}
         last_saved = time.monotonic()
@@ -108,7 +108,7 @@ class Trainer:
                     else:
                         self._speech_step(self.config.speech_weight)
                         # Lip patches alone would let the rest of the head drift, so every other step is an ordinary one.
-                        result = head.step(self.step, stage == "lips" and self.step % 2 == 0)
+                        result = self.head.step(self.step, stage == "lips" and self.step % 2 == 0)
                     self._optimise(part, stage, steps[stage])
                     self.step += 1
                     if self.step % EMA_EVERY == 0:
@@ -176,6 +176,7 @@ class Trainer:
             "stage": self.stage,
             "step": self.step,
             "seconds": self.seconds,
+            "samples_per_ray": self.head.samples_per_ray,
             "table_steps": {name: table.n_steps for name, table in self.tables.items()},
             "rng": self.rng.bit_generator.state,
             "identity": self._identity(),
@@ -218,6 +219,7 @@ class Trainer:
         self.occupancy.seen = tensors["occupancy/seen"]
         self.stage, self.step, self.seconds = state["stage"], state["step"], state["seconds"]
         self.rng.bit_generator.state = state["rng"]
+        self.head.samples_per_ray = state["samples_per_ray"]
 
     def _identity(self) -> str:
         import dataclasses
