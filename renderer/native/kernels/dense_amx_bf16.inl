@@ -16,29 +16,34 @@ template <int KA, int KB, int KW, int STRIDE>
 inline void multiply_tiles(const uint16_t* weights, const Act* a, int a_group, const Act* b, int b_group, TileSums& sums) {
   constexpr int kRowBytes16 = KW * (int)sizeof(uint16_t), kActBytes = STRIDE * (int)sizeof(Act);
   const uint16_t* lower = weights + kLanes * KW;
-  tile_zero<0>(), tile_zero<1>(), tile_zero<2>(), tile_zero<3>();
+  TILE_ZERO(0);
+  TILE_ZERO(1);
+  TILE_ZERO(2);
+  TILE_ZERO(3);
   for (int k = 0; k < KA; k += 32) {
-    tile_load<4>(weights + k, kRowBytes16);
-    tile_load<6>(a + k / 2 * STRIDE, kActBytes);
-    tile_multiply<0, 4, 6>();
-    tile_load<7>(a + a_group + k / 2 * STRIDE, kActBytes);
-    tile_multiply<1, 4, 7>();
-    tile_load<5>(lower + k, kRowBytes16);
-    tile_multiply<2, 5, 6>();
-    tile_multiply<3, 5, 7>();
+    TILE_LOAD(4, weights + k, kRowBytes16);
+    TILE_LOAD(6, a + k / 2 * STRIDE, kActBytes);
+    TILE_MULTIPLY(0, 4, 6);
+    TILE_LOAD(7, a + a_group + k / 2 * STRIDE, kActBytes);
+    TILE_MULTIPLY(1, 4, 7);
+    TILE_LOAD(5, lower + k, kRowBytes16);
+    TILE_MULTIPLY(2, 5, 6);
+    TILE_MULTIPLY(3, 5, 7);
   }
   for (int k = 0; k < KB; k += 32) {
-    tile_load<4>(weights + KA + k, kRowBytes16);
-    tile_load<6>(b + k / 2 * kLanes, 64);
-    tile_multiply<0, 4, 6>();
-    tile_load<7>(b + b_group + k / 2 * kLanes, 64);
-    tile_multiply<1, 4, 7>();
-    tile_load<5>(lower + KA + k, kRowBytes16);
-    tile_multiply<2, 5, 6>();
-    tile_multiply<3, 5, 7>();
+    TILE_LOAD(4, weights + KA + k, kRowBytes16);
+    TILE_LOAD(6, b + k / 2 * kLanes, 64);
+    TILE_MULTIPLY(0, 4, 6);
+    TILE_LOAD(7, b + b_group + k / 2 * kLanes, 64);
+    TILE_MULTIPLY(1, 4, 7);
+    TILE_LOAD(5, lower + KA + k, kRowBytes16);
+    TILE_MULTIPLY(2, 5, 6);
+    TILE_MULTIPLY(3, 5, 7);
   }
-  tile_store<0>(sums.at[0][0], 64), tile_store<1>(sums.at[0][1], 64);
-  tile_store<2>(sums.at[1][0], 64), tile_store<3>(sums.at[1][1], 64);
+  TILE_STORE(0, sums.at[0][0], 64);
+  TILE_STORE(1, sums.at[0][1], 64);
+  TILE_STORE(2, sums.at[1][0], 64);
+  TILE_STORE(3, sums.at[1][1], 64);
 }
 
 // Bias, gate and rectifier on 32 sums of two groups; `out` is the first group's row of output m.

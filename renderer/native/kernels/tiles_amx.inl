@@ -1,4 +1,4 @@
-// AMX tiles 0...7, each 16 rows of 64 bytes. tests/renderer/emulated_tiles.inl has the same functions in plain C++.
+// AMX tiles 0...7, each 16 rows of 64 bytes. tests/renderer/emulated_tiles.inl has the same in plain C++.
 
 struct alignas(64) TileShapes {
   uint8_t palette, start_row;
@@ -20,20 +20,9 @@ inline void end_tiles() { _tile_release(); }
 
 // Tile registers are named in the instruction: as assembly, since GCC's intrinsics are macros that paste the number's text and cannot
 // take a template's.
-template <int TILE>
-inline void tile_zero() {
-  asm volatile("tilezero\t%%tmm%c0" ::"i"(TILE));
-}
-template <int TILE>
-inline void tile_load(const void* from, long stride_bytes) {
-  asm volatile("tileloadd\t(%0,%1,1), %%tmm%c2" ::"r"(from), "r"(stride_bytes), "i"(TILE) : "memory");
-}
-template <int TILE>
-inline void tile_store(void* to, long stride_bytes) {
-  asm volatile("tilestored\t%%tmm%c2, (%0,%1,1)" ::"r"(to), "r"(stride_bytes), "i"(TILE) : "memory");
-}
-// C[m][n] += A[m][2r] * B[r][2n] + A[m][2r + 1] * B[r][2n + 1] over 16 rows r of bfloat16 pairs.
-template <int C, int A, int B>
-inline void tile_multiply() {
-  asm volatile("tdpbf16ps\t%%tmm%c2, %%tmm%c1, %%tmm%c0" ::"i"(C), "i"(A), "i"(B));
-}
+// Macros, because GCC's intrinsics paste the tile's number into the instruction's text.
+#define TILE_ZERO(tile) _tile_zero(tile)
+#define TILE_LOAD(tile, from, stride_bytes) _tile_loadd(tile, from, stride_bytes)
+#define TILE_STORE(tile, to, stride_bytes) _tile_stored(tile, to, stride_bytes)
+// c[m][n] += a[m][2r] * b[r][2n] + a[m][2r + 1] * b[r][2n + 1] over 16 rows r of bfloat16 pairs.
+#define TILE_MULTIPLY(c, a, b) _tile_dpbf16ps(c, a, b)
