@@ -107,6 +107,8 @@ class ScriptedServer:
         """Back to a server with one avatar, free seats and nothing heard yet."""
         self.mode: Mode = "serve"
         self.avatars = [{"name": "presenter", "title": "Presenter", "subject": "synthetic"}]
+        self.is_mute = False
+        """Whether it has stopped answering, with its sockets and media as they are."""
         self.received: list[dict[str, Any]] = []
         self.connections = 0
 
@@ -222,7 +224,8 @@ class ScriptedServer:
                 state |= {key: message[key] for key in ("voice", "avatar") if key in message}
                 await socket.send_json(state)
             elif message["type"] == "ping":
-                await socket.send_json({"type": "pong", "t": message["t"]})
+                if not self.is_mute:
+                    await socket.send_json({"type": "pong", "t": message["t"]})
             elif message["type"] == "bye":
                 return
 
@@ -241,5 +244,7 @@ class ScriptedServer:
     async def _send_stats(self, socket: WebSocket) -> None:
         while True:
             await asyncio.sleep(1)
+            if self.is_mute:
+                continue
             figures = {"fps": float(FPS), "late_percent": 0.0, "latency_ms": PIPELINE_LATENCY_MS, "queue": 1, "render_ms": 9.0}
             await socket.send_json({"type": "stats", **figures, "audio_level": 0.1})

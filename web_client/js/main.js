@@ -254,8 +254,8 @@ async function readFigures() {
   const report = await peer.getStats();
   if (peer !== session.peer) return; // the connection ended while the browser was counting
   const reading = book.update(report.values(), serverLatencyMs, session.pongMs);
-  session.noteFrames(reading.framesReceived);
   showFigures({ ...reading, fps: frameRate.read(performance.now()) ?? reading.decodedFps });
+  session.noteFrames(reading.framesReceived); // last: it may end the connection, and the figures with it
 }
 
 function showFigures(figures) {
