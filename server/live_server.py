@@ -111,7 +111,11 @@ class LiveServer:
             await asyncio.sleep(RESTART_PAUSE_S)
             starts = [start for start in starts if time.monotonic() - start < RESTART_WINDOW_S] + [time.monotonic()]
             render = self._render = RenderProcess(self._worker_options())
-            await render.spawn()
+            try:
+                await render.spawn()
+            except VisavisError as error:
+                self._fail(error)
+                return
 
     def _fail(self, error: VisavisError) -> None:
         self.failure = error

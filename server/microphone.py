@@ -25,9 +25,11 @@ PATIENCE_S = 0.1
 PAUSED_PATIENCE_S = 0.02
 """The same while the microphone says nothing anyway: little, so that the pictures are in time, yet enough for a packet to come back in."""
 MAX_GAP_S = 1.0
-"""A longer jump of the RTP time is not loss: the source has begun a new count."""
+"""A longer jump of the RTP time into the future is not loss: the source has begun a new count."""
+MAX_AHEAD_S = 0.2
+"""How far the RTP time may run ahead of time."""
 RENUMBER_AFTER_S = 0.4
-"""Packets that all come after their place was filled, for this long: their count is shifted to the present."""
+"""Packets that all come after their place was filled, or all ahead of time, for this long: they are numbered anew. A burst is shorter."""
 
 
 @dataclass(frozen=True)
@@ -49,8 +51,10 @@ class Microphone:
         self._timeline = timeline
         self._end_phase = end_phase % PACKET_SAMPLES
         self._shift: int | None = None
+        """Sample index minus RTP time; None: the next packet decides."""
         self._next = 0
-        self._useless_since_s: float | None = None
+        self._astray_since_s: float | None = None
+        """Since when no packet met its time."""
         self._paused = True
         """The microphone says nothing; silence runs in its place."""
         self.concealed_samples = 0
@@ -66,26 +70,25 @@ class Microphone:
         length = len(samples)
         if length == 0:
             return []
-        if self._shift is None:
-            self._shift = self._present(now_s) - length - pts
+        if self._shift is not None and pts + self._shift > self._next + MAX_GAP_S * VOICE_RATE_HZ:
+            self._renumber()
+        if self._shift is None and not self._number(pts, length, now_s):
+            return []
+        assert self._shift is not None
         first = pts + self._shift
-        if abs(first - self._next) > MAX_GAP_S * VOICE_RATE_HZ:
-            self._renumber(pts, length, now_s)
-            first = pts + self._shift
-        if first + length <= self._next:
-            return self._late(pts, samples, now_s)
-        if first > self._timeline.sample_at(now_s) + MAX_GAP_S * VOICE_RATE_HZ:
-            return []  # a source that counts faster than time passes
-        self._useless_since_s = None
-        self._timeline.observe(first + length, now_s)
-        self._paused = False
-        blocks = self._silence_until(first)
-        n_late = self._next - first
-        if n_late > 0:
-            blocks.append(SoundBlock(first, samples[:n_late], is_late=True))
-        blocks.append(SoundBlock(self._next, samples[max(0, n_late) :]))
-        self._next = first + length
-        return blocks
+        is_late = first + length <= self._next
+        is_ahead = self._timeline.is_settled and first + length > self._timeline.sample_at(now_s + MAX_AHEAD_S)
+        if not is_late and not is_ahead:
+            self._astray_since_s = None
+            self._timeline.observe(first + length, now_s)
+        elif self._is_astray(now_s):
+            self._renumber()
+            return self.push(pts, samples, now_s)
+        if is_late:
+            return [SoundBlock(first, samples, is_late=True)]
+        if first + length > self._timeline.sample_at(now_s + MAX_GAP_S):
+            return []
+        return self._take(first, samples)
 
     def tick(self, now_s: float) -> list[SoundBlock]:
         """Call every few ms: silence for what should have come and did not."""
@@ -95,26 +98,35 @@ class Microphone:
         heard = self._timeline.sample_at(now_s - PAUSED_PATIENCE_S)
         return self._silence_until(heard - (heard - self._end_phase) % PACKET_SAMPLES)
 
-    def _late(self, pts: int, samples: Int16[np.ndarray, " n"], now_s: float) -> list[SoundBlock]:
-        """Its place was filled. If that goes on, the source paused without saying so in its time stamps: count it anew."""
-        if self._useless_since_s is None:
-            self._useless_since_s = now_s
-        if now_s - self._useless_since_s < RENUMBER_AFTER_S:
-            assert self._shift is not None
-            return [SoundBlock(pts + self._shift, samples, is_late=True)]
-        self._renumber(pts, len(samples), now_s)
-        return self.push(pts, samples, now_s)
+    def _take(self, first: int, samples: Int16[np.ndarray, " n"]) -> list[SoundBlock]:
+        self._paused = False
+        blocks = self._silence_until(first)
+        n_late = self._next - first
+        if n_late > 0:
+            blocks.append(SoundBlock(first, samples[:n_late], is_late=True))
+        blocks.append(SoundBlock(self._next, samples[max(0, n_late) :]))
+        self._next = first + len(samples)
+        return blocks
 
-    def _renumber(self, pts: int, length: int, now_s: float) -> None:
-        self._shift = max(self._next, self._present(now_s) - length) - pts
-        self._useless_since_s = None
+    def _is_astray(self, now_s: float) -> bool:
+        """Whether packets have missed their time for too long to be a burst."""
+        if self._astray_since_s is None:
+            self._astray_since_s = now_s
+        return now_s - self._astray_since_s >= RENUMBER_AFTER_S
+
+    def _renumber(self) -> None:
+        self._shift = self._astray_since_s = None
         self._timeline.forget()
         self.renumbered += 1
 
-    def _present(self, now_s: float) -> int:
-        """The sample index of now, at the end of a packet."""
+    def _number(self, pts: int, length: int, now_s: float) -> bool:
+        """Count so that this packet ends now; not possible while its place is taken by what came ahead of time."""
         heard = max(0, self._timeline.sample_at(now_s))
-        return heard + (self._end_phase - heard) % PACKET_SAMPLES
+        first = heard + (self._end_phase - heard) % PACKET_SAMPLES - length
+        if self._next - first > PACKET_SAMPLES:
+            return False
+        self._shift = max(self._next, first) - pts
+        return True
 
     def _silence_until(self, sample: int) -> list[SoundBlock]:
         missing = sample - self._next

@@ -94,7 +94,13 @@ class RenderProcess(asyncio.Protocol):
         return await self._ready
 
     async def spawn(self) -> None:
-        """Start the worker's process; returns at once."""
+        """Start the worker's process; returns at once. Raises VisavisError where the system allows no more processes."""
+        try:
+            await self._spawn()
+        except OSError as error:
+            raise VisavisError(f"the render worker cannot be started: {error.strerror}") from error
+
+    async def _spawn(self) -> None:
         loop = asyncio.get_running_loop()
         self._ready = loop.create_future()
         ours, theirs = socket.socketpair()

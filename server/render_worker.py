@@ -71,6 +71,8 @@ class RenderWorker:
         self._unpacker = Unpacker()
         self._sessions: dict[int, WorkerSession] = {}
         self._opening: set[int] = set()
+        self._wanted: dict[int, str] = {}
+        """The avatar last asked for, by session: one that is loaded too late is not shown any more."""
         self._encoder: AudioEncoder = load_encoder(options.encoder or read_header(options.avatar)["encoder"]["id"])
         self._store = AvatarStore(options.backend, options.threads, self._check_encoder)
         self._write_i420 = i420_writer()
@@ -194,10 +196,10 @@ class RenderWorker:
             session.set_smoothing(change.smoothing)
         if change.avatar is None:
             return
-        path = change.avatar
+        path = self._wanted[session.id] = change.avatar
 
         def loaded(result: LoadedAvatar | VisavisError) -> None:
-            if session.id not in self._sessions:
+            if session.id not in self._sessions or self._wanted.get(session.id) != path:
                 return
             if isinstance(result, VisavisError):
                 self._send(AvatarRefused(session.id, path, str(result)))
@@ -209,6 +211,7 @@ class RenderWorker:
 
     def _close(self, session: int) -> None:
         self._opening.discard(session)
+        self._wanted.pop(session, None)
         if self._sessions.pop(session, None) is not None:
             self._drop_unused()
 

@@ -353,7 +353,7 @@ class Session:
         if isinstance(message, Ping):
             reply(Pong(t=message.t))
             return
-        if message.avatar is not None and message.avatar != self._state.avatar:
+        if message.avatar is not None and message.avatar != (self._state.loading or self._state.avatar):
             try:
                 path = str(self._library.path(message.avatar))
             except VisavisError as error:

@@ -37,7 +37,7 @@ class SessionTimeline:
         self.wanted_latency_s = latency_s
         self._latency_s = latency_s
         self._origin_s = self._first_origin_s = start_s
-        self._has_heard = self._is_settled = False
+        self._has_heard = self.is_settled = False
         self._last_arrival_s = self._last_step_s = start_s
         self._minima: deque[tuple[float, float]] = deque()
         self.steps = 0
@@ -49,7 +49,7 @@ class SessionTimeline:
 
     def settle(self) -> None:
         """From now on samples are presented, and the origin moves smoothly."""
-        self._is_settled = True
+        self.is_settled = True
 
     @property
     def origin_s(self) -> float:
@@ -87,14 +87,14 @@ class SessionTimeline:
         transit_s = arrival_s - end_sample / VOICE_RATE_HZ
         if not self._has_heard:
             self._has_heard, self._last_arrival_s = True, arrival_s
-            if not self._is_settled:
+            if not self.is_settled:
                 self._origin_s = self._first_origin_s = transit_s
         self._remember(arrival_s, transit_s)
         smallest = min(transit for _, transit in self._minima)
         elapsed_s = max(0.0, arrival_s - self._last_arrival_s)
         self._last_arrival_s = max(self._last_arrival_s, arrival_s)
         error_s = smallest - self._origin_s
-        if not self._is_settled:
+        if not self.is_settled:
             self._origin_s = min(self._origin_s, max(smallest, self._first_origin_s - MAX_BURST_S))
         elif error_s > STEP_S and self._window_is_full(arrival_s):
             self._origin_s = smallest

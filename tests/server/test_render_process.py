@@ -117,13 +117,27 @@ async def test_worker_swaps_avatars_and_refuses_those_it_cannot_show(studio: Stu
     broken = studio.folder / "broken.avatar"
     broken.write_bytes(b"\x80\x04 this would be a pickle")
     for name in ("second", "foreign", "broken", "missing"):
+        news = len(recorder.refused) + len(recorder.chosen)
         render.send(ChangeSession(session, avatar=str(studio.folder / f"{name}.avatar")))
-    await until(lambda: len(recorder.refused) == 3 and len(recorder.chosen) == 1, "the swap and the refusals")
+        await until(lambda before=news: len(recorder.refused) + len(recorder.chosen) > before, f"news of {name}")
+    assert len(recorder.refused) == 3 and len(recorder.chosen) == 1
     reasons = " ".join(refusal.message for refusal in recorder.refused)
     assert "was trained with encoder" in reasons and "pickle" in reasons and "cannot read" in reasons
     await speak(render, session, recorder, len(recorder.frames) + 3, heard)
     assert not recorder.failures
     broken.unlink()
+    await render.stop()
+
+
+async def test_worker_shows_the_avatar_that_was_asked_for_last(studio: Studio) -> None:
+    render = RenderProcess(options(studio))
+    await render.start()
+    session, _, recorder = await open_session(render, studio)
+    for name in ("second", "first"):
+        render.send(ChangeSession(session, avatar=str(studio.folder / f"{name}.avatar")))
+    await until(lambda: bool(recorder.chosen), "the swap")
+    await speak(render, session, recorder, 10)
+    assert [chosen.avatar for chosen in recorder.chosen] == [str(studio.first)]
     await render.stop()
 
 
