@@ -12,7 +12,7 @@ from typing import Any
 from urllib.parse import quote
 
 from renderer.avatar_file import read_header
-from renderer.errors import BadInput, VisavisError
+from renderer.errors import BadAvatar, BadInput, VisavisError
 from renderer.library import avatar_paths, find_avatar
 from server.messages import AvatarInfo
 
@@ -36,6 +36,7 @@ class AvatarLibrary:
         self._headers: dict[Path, _Entry] = {}
         header = read_header(self._default_path)
         self._encoder_sha256 = _encoder_sha256(header, self._default_path)
+        self._default_look_ahead_ms = _look_ahead_ms(header)
         self.default_name = self._default_path.stem
 
     def infos(self) -> list[AvatarInfo]:
@@ -67,8 +68,9 @@ class AvatarLibrary:
 
     def more_look_ahead_ms(self) -> float:
         """How much more look-ahead than the default the others need, so that a swap needs no other latency."""
-        headers = [header for path in self._paths().values() if (header := self._header(path)) is not None]
-        return max(map(_look_ahead_ms, headers)) - _look_ahead_ms(read_header(self._default_path))
+        known = {path: header for path in self._paths().values() if (header := self._header(path)) is not None}
+        # The default's file may have gone since; what it needed is known all the same.
+        return max(0.0, *(_look_ahead_ms(header) - self._default_look_ahead_ms for header in known.values()))
 
     def _paths(self) -> dict[str, Path]:
         found = {name: path.resolve() for name, path in avatar_paths(self._folder).items()}
@@ -92,7 +94,7 @@ class AvatarLibrary:
                 logger.warning("%s is not offered: it was trained with another audio encoder", path)
                 return None
             _look_ahead_ms(header)
-        except (VisavisError, KeyError, TypeError, ValueError) as error:
+        except VisavisError as error:
             logger.warning("%s is not offered: %s", path, error)
             return None
         return header
@@ -106,4 +108,7 @@ def _encoder_sha256(header: dict[str, Any], path: Path) -> str:
 
 
 def _look_ahead_ms(header: dict[str, Any]) -> float:
-    return float(header["field"]["audio_window"]["look_ahead_ms"])
+    try:
+        return float(header["field"]["audio_window"]["look_ahead_ms"])
+    except (KeyError, TypeError, ValueError) as error:
+        raise BadAvatar("the header does not say how far the avatar looks ahead") from error
