@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import os
 import re
 import shutil
 import tempfile
@@ -18,13 +19,17 @@ from renderer.avatar_file import load_avatar, save_avatar
 from renderer.backends.base import RenderOptions, open_backend
 from renderer.library import find_avatar
 from renderer.render import speak
-from tests.end_to_end.measurement import Recording
+from renderer.types import FPS, SAMPLE_RATE_HZ
+from tests.end_to_end.measurement import PHASES, Recording
 from tests.end_to_end.speech import RATE_HZ, read_sound
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from playwright.sync_api import Page
+
+    from renderer.avatar import Avatar
+    from renderer.backends.base import Backend
 
 CAPTURE_SCRIPT = Path(__file__).with_name("capture.js")
 BROWSERS = ("chromium", "chromium-browser", "google-chrome")
@@ -48,12 +53,18 @@ def save_still_avatar(path: Path, name: str = "bundled") -> None:
 
 
 def expected_mouth(avatar_path: Path, sound: Path, size: int) -> np.ndarray:
-    """The mouth of each frame of the sound file, rendered offline, as `capture.js` crops it: [n_frames, pixels]."""
+    """The mouth at each moment of the sound file, rendered offline, as `capture.js` crops it: [n_moments, pixels], `PHASES` a frame."""
     avatar = load_avatar(avatar_path)
     samples = resample_all(read_sound(sound), RATE_HZ)
-    backend = open_backend(avatar, RenderOptions(size=size))
+    backend = open_backend(avatar, RenderOptions(size=size, threads=os.cpu_count() or 1))
     with contextlib.closing(backend):
-        return np.stack([_crop(picture) for picture in speak(avatar, AudioEncoder.bundled(), backend, samples)])
+        by_phase = [_mouths(avatar, backend, samples[SAMPLE_RATE_HZ * phase // (FPS * PHASES) :]) for phase in range(PHASES)]
+    n_frames = min(len(mouths) for mouths in by_phase)
+    return np.stack([mouths[:n_frames] for mouths in by_phase], 1).reshape(n_frames * PHASES, -1)
+
+
+def _mouths(avatar: Avatar, backend: Backend, samples: np.ndarray) -> np.ndarray:
+    return np.stack([_crop(picture) for picture in speak(avatar, AudioEncoder.bundled(), backend, samples)])
 
 
 def _crop(picture: np.ndarray) -> np.ndarray:

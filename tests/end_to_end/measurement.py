@@ -1,10 +1,11 @@
 """From what a browser recorded to latency, skew and frame rate.
 
-The same sound file is spoken by the avatar offline, with a still head, so each frame's mouth is known beforehand. The pictures that the
-browser showed are laid over those by their RTP time stamps (frame k is k * 3600), which says, exact to a few ms and whatever the
-network did, which moment of the file each shown picture belongs to. Likewise the microphone and the returned voice are laid over the
-file by their levels. Latency of a picture = the time it was shown - the time the microphone delivered its moment. The voice is taken
-where it leaves the browser's buffer, before the loudspeaker (30 ms in Chromium). Times in ms.
+The same sound file is spoken by the avatar offline, with a still head, so its mouth at each moment is known beforehand (`PHASES` times a
+frame, for the live frames may begin anywhere in the file). The pictures that the browser showed are laid over those by their RTP time
+stamps (frame k is k * 3600), which says, exact to a few ms and whatever the network did, which moment of the file each shown picture
+belongs to. Likewise the microphone and the returned voice are laid over the file by their levels. Latency of a picture = the time it was
+shown - the time the microphone delivered its moment. The voice is taken where it leaves the browser's buffer; a listener hears it
+`OUTPUT_MS` later, and the skew is what he sees against what he hears. Times in ms.
 """
 
 from __future__ import annotations
@@ -22,6 +23,10 @@ if TYPE_CHECKING:
 FPS = 25
 FRAME_MS = 1000 / FPS
 RTP_TICKS_A_FRAME = 3600
+PHASES = 4
+"""Moments within a frame at which the mouth is known."""
+OUTPUT_MS = 30.0
+"""What Chromium reckons for its sound output; a headless one has no other."""
 LEVEL_MS = 10.0
 GRID_MS = 2.0
 SETTLING_MS = 3000.0
@@ -77,9 +82,9 @@ class LiveFigures:
     latency_p95_ms: float
     """Microphone to picture."""
     voice_ms: float
-    """Microphone to returned voice, median."""
+    """Microphone to returned voice at the loudspeaker, median."""
     skew_p50_ms: float
-    """Picture behind voice."""
+    """Picture behind voice; negative: the picture comes first."""
     skew_p95_abs_ms: float
     drift_ms: float
     """Of the skew, from the first third to the last."""
@@ -89,12 +94,12 @@ class LiveFigures:
 
 
 def measure(
-    recording: Recording, spoken: Float[np.ndarray, " n"], rate_hz: int, expected: Float[np.ndarray, "n_frames pixels"]
+    recording: Recording, spoken: Float[np.ndarray, " n"], rate_hz: int, expected: Float[np.ndarray, "n_moments pixels"]
 ) -> LiveFigures:
-    """`spoken` is the sound file's samples, `expected` the mouth of each of its frames with a still head; the file may be repeated."""
+    """`spoken` is the sound file's samples, `expected` its mouth with a still head, `PHASES` times a frame; the file may be repeated."""
     # Twice, so that a stretch over the file's end has its place as well.
-    file_levels = np.tile(_levels(spoken, rate_hz), 2)
-    file_frames = _repeat_once(expected, len(spoken) / rate_hz * FPS)
+    file_levels = _levels(np.tile(spoken, 2), rate_hz)
+    file_frames = _repeat_once(expected, len(spoken) / rate_hz * FPS * PHASES)
     windows, reasons = [], []
     starts_ms = np.arange(recording.shown_ms[0] + SETTLING_MS, recording.shown_ms[-1] - 0.6 * WINDOW_MS, WINDOW_MS)
     for start_ms in starts_ms:
@@ -131,6 +136,13 @@ class _Window:
 def _measure_window(recording: Recording, start_ms: float, file_levels: Float[np.ndarray, " n"], file_frames: np.ndarray) -> _Window:
     end_ms = start_ms + WINDOW_MS
     microphone_at_ms = _place(_between(recording.microphone, start_ms, end_ms), file_levels, None)
+    file_ms = len(file_levels) / 2 * LEVEL_MS
+    repeated_at_ms = start_ms + (microphone_at_ms - start_ms) % file_ms
+    if repeated_at_ms < end_ms:
+        # Of a stretch over the file's end only the longer side counts: what is shown just after the end was said before it.
+        sides = (start_ms, repeated_at_ms), (repeated_at_ms + MAX_LATENCY_MS / 2, end_ms)
+        start_ms, end_ms = max(sides, key=lambda side: side[1] - side[0])
+        microphone_at_ms = _place(_between(recording.microphone, start_ms, end_ms), file_levels, None)
     voice_at_ms = _place(_between(recording.voice, start_ms, end_ms), file_levels, microphone_at_ms)
     inside = (recording.shown_ms >= start_ms) & (recording.shown_ms < end_ms)
     if inside.sum() < FPS:
@@ -140,15 +152,15 @@ def _measure_window(recording: Recording, start_ms: float, file_levels: Float[np
     heard_frame = (shown_ms[0] - microphone_at_ms) / FRAME_MS
     first_frame, correlation = _place_pictures(frames, recording.pictures[inside], file_frames, heard_frame)
     latency_ms = shown_ms - (microphone_at_ms + (frames - frames[0] + first_frame) * FRAME_MS)
-    return _Window(latency_ms, voice_at_ms - microphone_at_ms, correlation)
+    return _Window(latency_ms, voice_at_ms + OUTPUT_MS - microphone_at_ms, correlation)
 
 
 def _between(levels: Float[np.ndarray, "n 2"], start_ms: float, end_ms: float) -> Float[np.ndarray, "m 2"]:
     return levels[(levels[:, 0] >= start_ms) & (levels[:, 0] < end_ms)]
 
 
-def _repeat_once(expected: Float[np.ndarray, "n_frames pixels"], length: float) -> Float[np.ndarray, "n pixels"]:
-    """The frames of a file of `length` frames (not a whole number) played twice."""
+def _repeat_once(expected: Float[np.ndarray, "n_moments pixels"], length: float) -> Float[np.ndarray, "n pixels"]:
+    """The moments of a file that is `length` moments long (not a whole number) played twice."""
     second = np.arange(np.ceil(length), 2 * length - 1) - length
     before = np.clip(np.floor(second).astype(int), 0, len(expected) - 1)
     after, share = np.minimum(before + 1, len(expected) - 1), (second - np.floor(second))[:, None]
@@ -189,7 +201,7 @@ def _place(part: Float[np.ndarray, "n 2"], file_levels: Float[np.ndarray, " n"],
 def _place_pictures(
     frames: Float[np.ndarray, " n"],
     pictures: Float[np.ndarray, "n pixels"],
-    expected: Float[np.ndarray, "n_frames pixels"],
+    expected: Float[np.ndarray, "n_moments pixels"],
     heard_frame: float,
 ) -> tuple[float, float]:
     """Frame of the file that the first picture is, to a fraction, and the correlation.
@@ -200,12 +212,15 @@ def _place_pictures(
     axis = np.linalg.svd(expected - mean, full_matrices=False)[2][0]
     known = (expected - mean) @ axis
     seen = np.interp(np.arange(frames[0], frames[-1] + 1), frames, (pictures - mean) @ axis)
-    lags, values = _correlate(known, seen)
+    known = known[: len(known) // PHASES * PHASES].reshape(-1, PHASES)
+    by_phase = [_correlate(known[:, phase], seen) for phase in range(PHASES)]
+    lags = (by_phase[0][0][:, None] + np.arange(PHASES) / PHASES).reshape(-1)
+    values = np.stack([values for _, values in by_phase], 1).reshape(-1)
     values = np.where((lags > heard_frame - MAX_LATENCY_MS / FRAME_MS) & (lags < heard_frame + 0.5 * FPS), values, -1.0)
     best = int(np.argmax(values))
     if values[best] < MIN_CORRELATION:
         raise NotMeasurable(f"the mouth moves as expected by {values[best]:.2f}; at least {MIN_CORRELATION} was expected")
-    return float(lags[best] + _peak(values, best)), float(values[best])
+    return float(lags[best] + _peak(values, best) / PHASES), float(values[best])
 
 
 def _correlate(reference: Float[np.ndarray, " n"], part: Float[np.ndarray, " m"]) -> tuple[np.ndarray, np.ndarray]:
