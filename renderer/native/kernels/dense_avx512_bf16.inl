@@ -9,8 +9,8 @@ constexpr int kBlockSamples = kBlockGroups * kLanes;
 // M outputs from KA + KB inputs; KW is the number of inputs that W was packed for. Group g of `a` lies at a + g * a_group, its rows
 // STRIDE apart. `out` is [kBlockGroups][M / 2][16]. `gate` (one value a sample) may be null.
 template <int M, int KA, int KB, int KW, int STRIDE = kLanes>
-inline void dense_relu(const void* weights, const float* bias, const float* column, const float* gate, const Act* a, int a_group,
-                       const Act* b, int b_group, Act* out) {
+__attribute__((noinline)) void dense_relu(const void* weights, const float* bias, const float* column, const float* gate, const Act* a,
+                                          int a_group, const Act* b, int b_group, Act* out) {
   static_assert(M % kTileOuts == 0, "whole tiles of outputs");
   const int32_t* tile = (const int32_t*)weights;
   for (int m = 0; m < M; m += kTileOuts, tile += kTileOuts * KW / 2) {

@@ -1,6 +1,7 @@
 // The head (renderer/field/torch_field.py, `head`): passes of one sample a ray, front to back, until every ray is opaque or finished.
 
 constexpr float kLeastWeight = 5e-5f;  // samples that weigh less are not coloured: an error of at most max_samples times this
+constexpr int kLeastBatch = 1 << 11;    // samples that a sweep over the grid's tables is worth
 constexpr int kQueueLanes = kBlockSamples + kLanes;
 constexpr float kLeastLogDensity = -15.0f, kMostLogDensity = 12.0f;  // torch_field.LOG_DENSITY_RANGE
 
@@ -85,11 +86,11 @@ inline void ambient_blocks(const PackedField& field, const FrameJob& job, Scratc
 }
 
 // Turn the opacities of a group into weights and darken its rays; returns which lanes weigh enough to be coloured.
-inline uint32_t composite_group(Scratch& s, const int32_t* ray, float* alpha) {
+inline uint32_t composite_group(Scratch& s, const int32_t* ray, float threshold, float* alpha) {
   uint32_t visible = 0;
   for (int i = 0; i < kLanes; i++) {
     const float through = s.transmittance[ray[i]];
-    alpha[i] *= through;
+    alpha[i] = through > threshold ? alpha[i] * through : 0.0f;  // an opaque ray has ended, though its batch has not
     s.transmittance[ray[i]] = through - alpha[i];
     visible |= (uint32_t)(alpha[i] >= kLeastWeight) << i;
   }
@@ -125,7 +126,7 @@ inline void density_blocks(const PackedField& field, const FrameJob& job, Scratc
     }
     timer.charge(kDensityColour);
     uint32_t visible[kBlockGroups];
-    for (int g = 0; g < kBlockGroups; g++) visible[g] = composite_group(s, s.sample_ray + i + g * kLanes, alpha[g]);
+    for (int g = 0; g < kBlockGroups; g++) visible[g] = composite_group(s, s.sample_ray + i + g * kLanes, field.threshold, alpha[g]);
     timer.charge(kComposite);
     for (int g = 0; g < kBlockGroups; g++)
       if (visible[g]) enqueue(field, job, s, queue, visible[g], last + g * kGroupSize, alpha[g], s.sample_ray + i + g * kLanes);
@@ -133,10 +134,10 @@ inline void density_blocks(const PackedField& field, const FrameJob& job, Scratc
   timer.charge(kDensityColour);
 }
 
-// How many samples of each ray the next batch takes: a batch costs a sweep over the grid's tables, a sample behind an opaque one is wasted.
-inline int batch_depth(int n_first, int n_rays, int n_left) {
-  int depth = n_rays == n_first ? kFirstDepth : 2;
-  if (n_first / (2 * n_rays) > depth) depth = n_first / (2 * n_rays);
+// How many samples of each ray the next batch takes: a batch costs a sweep over the grid's tables, but samples behind what turns out to
+// be opaque are wasted.
+inline int batch_depth(int n_rays, int n_left, bool first) {
+  const int depth = first ? kFirstDepth : (kLeastBatch + n_rays - 1) / n_rays;
   return depth < n_left ? depth : n_left;
 }
 
@@ -144,10 +145,9 @@ inline void render_head(const PackedField& field, const FrameJob& job, Scratch& 
   ColourQueue queue;
   queue.count = 0;
   Batch batch;
-  const int n_first = begin_rays(field, job, s, block);
-  int n_rays = n_first, n_left = field.max_samples;
+  int n_rays = begin_rays(field, job, s, block), n_left = field.max_samples;
   while (n_rays && n_left) {
-    const int depth = batch_depth(n_first, n_rays, n_left);
+    const int depth = batch_depth(n_rays, n_left, n_left == field.max_samples);
     const int n = next_batch(field, job, s, batch, n_rays, depth), n_gated = batch.gated_end[depth];
     timer.charge(kMarch);
     encode<3>(field.spatial_grid, s.position, n, (Act*)s.features);

@@ -23,9 +23,11 @@ inline const float* accumulate(Float (&acc)[OUTS][kTileVectors], const float* w,
 }
 
 // Outputs m ... m + OUTS of one block; see dense_relu.
+//
+// Not inlined: GCC then keeps the sums in registers.
 template <int OUTS, int M, int KA, int KB, int STRIDE>
-inline void dense_tile(const float* w, const float* bias, const float* column, const float* gate, const Act* a, int a_group, const Act* b,
-                       int b_group, Act* out) {
+__attribute__((noinline)) void dense_tile(const float* w, const float* bias, const float* column, const float* gate, const Act* a,
+                                          int a_group, const Act* b, int b_group, Act* out) {
   constexpr int kPerGroup = kLanes / kWidth;
   static_assert(kPerGroup * kBlockGroups % kTileVectors == 0, "whole tiles of samples");
   for (int v0 = 0; v0 < kPerGroup * kBlockGroups; v0 += kTileVectors) {
