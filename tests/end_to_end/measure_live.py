@@ -33,13 +33,15 @@ def main(argv: list[str]) -> int:
     parser.add_argument("sound", type=Path, help="WAV file that is the microphone")
     parser.add_argument("--seconds", type=float, default=60.0, help="how long to record (default 60)")
     parser.add_argument("--size", type=int, help="picture size in pixels (default: the server's choice)")
+    parser.add_argument("--threads", type=int, help="render threads (default: the server's choice)")
     parser.add_argument("--avatar", default="bundled", help="avatar (default bundled)")
     options = parser.parse_args(argv)
     with tempfile.TemporaryDirectory() as folder:
         avatar = Path(folder) / "still.avatar"
         save_still_avatar(avatar, options.avatar)
+        chosen = {"--size": options.size, "--threads": options.threads}
         began = time.monotonic()
-        with start_server(avatar, *(["--size", str(options.size)] if options.size else [])) as server:
+        with start_server(avatar, *(word for flag, value in chosen.items() if value for word in (flag, str(value)))) as server:
             ready_s = time.monotonic() - began
             figures = run(server, avatar, options.sound, options.seconds)
     print(json.dumps({"server_ready_s": round(ready_s, 2)} | figures, indent=1))

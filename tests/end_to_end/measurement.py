@@ -161,10 +161,11 @@ def _between(levels: Float[np.ndarray, "n 2"], start_ms: float, end_ms: float) -
 
 def _repeat_once(expected: Float[np.ndarray, "n_moments pixels"], length: float) -> Float[np.ndarray, "n pixels"]:
     """The moments of a file that is `length` moments long (not a whole number) played twice."""
-    second = np.arange(np.ceil(length), 2 * length - 1) - length
-    before = np.clip(np.floor(second).astype(int), 0, len(expected) - 1)
-    after, share = np.minimum(before + 1, len(expected) - 1), (second - np.floor(second))[:, None]
-    return np.concatenate([expected[: int(np.ceil(length))], (1 - share) * expected[before] + share * expected[after]])
+    moments = np.arange(np.ceil(2 * length - 1)) % length
+    # The last moments of a file are shorter than a frame, and have no picture of their own.
+    before = np.minimum(moments.astype(int), len(expected) - 1)
+    after, share = np.minimum(before + 1, len(expected) - 1), (moments % 1)[:, None]
+    return (1 - share) * expected[before] + share * expected[after]
 
 
 def _levels(samples: Float[np.ndarray, " n"], rate_hz: int) -> Float[np.ndarray, " n"]:
