@@ -46,7 +46,7 @@ class ServerSettings:
     size: int | None = None
     """height of the picture in pixels, a multiple of 16; auto: the largest that holds 25 frames a second"""
     threads: int | None = None
-    """render threads; auto: half of the processor's cores, at most 4"""
+    """render threads; auto: half of the processor's cores, but at least 2 if it has them and at most 4"""
     max_sessions: int | None = None
     """people served at a time; auto: as many as the measured speed allows"""
     latency_ms: float | None = None
@@ -97,7 +97,8 @@ class ServerSettings:
     def render_threads(self) -> int:
         if self.threads is not None:
             return self.threads
-        return max(1, min(4, (os.cpu_count() or 1) // 2))
+        cores = os.cpu_count() or 1
+        return min(4, cores, max(2, cores // 2))
 
 
 _AUTO = ("size", "threads", "max_sessions", "latency_ms", "token")
