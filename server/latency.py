@@ -12,11 +12,13 @@ import numpy as np
 
 WINDOW_FRAMES = 250
 """Ten seconds."""
-LATE_PERCENT = 2.0
+LATE_PERCENT = 1.7
 """Share of a window's pictures that may be late."""
-EARLY_LOOK_FRAMES = 75
+EARLY_LOOK_FRAMES = 50
 EARLY_LATE_PERCENT = 10.0
 """So many late ones are not waited for until the window is full; a single hiccup is fewer."""
+EARLY_KEPT_PERCENT = 4.0
+"""Share of them that may still be late after that."""
 WANTED_SPARE_S = 0.008
 """Left between the late ones and the rest."""
 MAX_RAISE_S = 0.03
@@ -25,7 +27,7 @@ LOWER_FROM_S = 0.014
 MAX_LOWER_S = 0.004
 """At a time; once a window."""
 MOST_ABOVE_S = 0.06
-MOST_BELOW_S = 0.012
+MOST_BELOW_S = 0.03
 """Bounds around where the session began. Further up, the machine is too slow rather than late."""
 
 
@@ -48,9 +50,8 @@ class LatencyGovernor:
             else:
                 self._spare_s.clear()
         elif n_frames % EARLY_LOOK_FRAMES == 0:
-            worst_s = float(np.percentile(self._spare_s, EARLY_LATE_PERCENT))
-            if worst_s < 0.0:
-                self._move(WANTED_SPARE_S - worst_s)
+            if float(np.percentile(self._spare_s, EARLY_LATE_PERCENT)) < 0.0:
+                self._move(WANTED_SPARE_S - float(np.percentile(self._spare_s, EARLY_KEPT_PERCENT)))
 
     def _move(self, change_s: float) -> None:
         """What was seen under another latency says nothing more."""

@@ -26,6 +26,8 @@ HEADROOM = 0.7
 """Share of a frame's time that its work may take. The rest is for the video encoder, the network, and a browser on the same machine."""
 BUSY_SHARE = 0.9
 """Share of its time that the render worker may be busy before frames have to be left out."""
+CONTENTION = 1.5
+"""A picture takes so much longer while a browser on the same machine plays it than it did at start."""
 MARGIN_MS = 25.0
 """For jitter of the network and of two event loops."""
 MAX_LATENCY_MS = 600.0
@@ -92,5 +94,5 @@ def automatic_latency_ms(ready: Ready, more_look_ahead_ms: float, sessions: int)
     `more_look_ahead_ms` is what another avatar may need beyond the one that was measured.
     """
     heard_ms = ready.sound_needed * 1000 / VOICE_RATE_HZ + more_look_ahead_ms
-    work_ms = ready.encode_ms + ready.render_p95_ms + (sessions - 1) * (ready.encode_ms + ready.render_ms)
+    work_ms = ready.encode_ms + CONTENTION * ready.render_p95_ms + (sessions - 1) * (ready.encode_ms + ready.render_ms)
     return min(MAX_LATENCY_MS, heard_ms + work_ms + MARGIN_MS)

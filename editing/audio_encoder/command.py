@@ -33,6 +33,8 @@ def parser() -> argparse.ArgumentParser:
     train.add_argument("--minutes", type=float, default=38.0, help="wall time of the whole run (default 38)")
     train.add_argument("--batch", type=int, default=40, help="windows to a step (default 40)")
     train.add_argument("--learning-rate", type=float, default=1.5e-3, help="highest rate (default 0.0015)")
+    train.add_argument("--emphasis", type=float, default=1.6, help="weight of what lips show most: m, b, p, f, v (default 1.6)")
+    train.add_argument("--live-from", type=float, default=0.7, help="share of the run after which live steps count more (default 0.7)")
     train.add_argument("--threads", type=int, default=2, help="of torch (default 2)")
     train.add_argument("--seed", type=int, default=0, help="of everything random (default 0)")
     train.add_argument("--start-from", type=Path, help="checkpoint of another run whose weights to begin with")
@@ -83,6 +85,8 @@ def _train(arguments: argparse.Namespace) -> int:
         minutes=arguments.minutes,
         batch=arguments.batch,
         learning_rate=arguments.learning_rate,
+        emphasis=arguments.emphasis,
+        live_from=arguments.live_from,
         threads=arguments.threads,
         seed=arguments.seed,
     )

@@ -64,6 +64,6 @@ def test_affordable_sessions_follow_the_measured_time() -> None:
 
 def test_automatic_latency_adds_up_what_a_picture_waits_for() -> None:
     one = automatic_latency_ms(READY, 0.0, 1)
-    assert one == pytest.approx(7040 / 48 + 3 + 14 + 25)
+    assert one == pytest.approx(7040 / 48 + 3 + 1.5 * 14 + 25)
     assert automatic_latency_ms(READY, 40.0, 1) == pytest.approx(one + 40)
     assert automatic_latency_ms(READY, 0.0, 2) == pytest.approx(one + 13)
