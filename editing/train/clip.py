@@ -106,9 +106,7 @@ class TrainingClip:
 
     def torso_target(self, frame: int) -> tuple[UInt8[np.ndarray, "height width 3"], Bool[np.ndarray, "height width"]]:
         """The picture without the head, and where it shows torso."""
-        return continue_neck(
-            self.dataset.frames[frame], self.mask(frame, TORSO_LABELS), self.head_mask(frame), self.dataset.background
-        )
+        return continue_neck(self.dataset.frames[frame], self.mask(frame, TORSO_LABELS), self.head_mask(frame), self.dataset.background)
 
 
 def clip_windows(

@@ -2,7 +2,7 @@
 
 Cells are indexed [z, y, x] over the head's cube. It begins as the visual hull of the head masks and is then pruned to the cells that
 some training ray has seen with a weight above a threshold; the maximum over all conditions sampled so far decays slowly, so a cell
-that mattered once in a while stays.
+that mattered once in a while stays. What ships is tighter still: see `tight_occupancy`.
 """
 
 from __future__ import annotations
@@ -13,6 +13,8 @@ import numpy as np
 import torch
 import torch.nn.functional as F
 from scipy import ndimage
+
+from editing.train.tight_occupancy import cell_indices
 
 if TYPE_CHECKING:
     from jaxtyping import Bool, Float
@@ -40,11 +42,7 @@ class MaximumOccupancy:
 
     def record(self, positions: Float[Tensor, "n 3"], weights: Float[Tensor, " n"], config: FieldConfig) -> None:
         """Note what training rays saw."""
-        resolution = config.occupancy_resolution
-        x01 = (positions - torch.tensor(config.head_centre)) * (0.5 / config.head_half_extent) + 0.5
-        cell = (x01 * resolution).long().clamp_(0, resolution - 1)
-        index = (cell[:, 2] * resolution + cell[:, 1]) * resolution + cell[:, 0]
-        self.seen.scatter_reduce_(0, index, weights, "amax")
+        self.seen.scatter_reduce_(0, cell_indices(positions, config), weights, "amax")
 
     def prune(self) -> None:
         """Keep cells that were seen, grown by one cell, inside the hull."""

@@ -164,4 +164,3 @@ def torso_cells(bounds: np.ndarray, resolution: int) -> np.ndarray:
     y, x = np.nonzero(bounds)
     cells[y * resolution // height, x * resolution // width] = True
     return cells
-

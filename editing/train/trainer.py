@@ -14,6 +14,7 @@ from editing.train.losses import rate_at
 from editing.train.occupancy import MaximumOccupancy, visual_hull
 from editing.train.speech import SpeechLessons, speech_loss
 from editing.train.stages import HeadStage, StepReport, TorsoStage, torso_bounds, torso_cells
+from editing.train.tight_occupancy import tight_occupancy
 from renderer import __version__
 from renderer.avatar import TORSO_MASK_RESOLUTION, Avatar, EncoderIdentity, Lineage
 from renderer.errors import BadInput
@@ -234,12 +235,17 @@ class Trainer:
         """The trained avatar, from the weights' moving average."""
         dataset, config = self.clip.dataset, self.config
         self.occupancy.prune()
+        averaged = TorchField(self.field.config, encode=native_ops.encode)
+        with torch.no_grad():
+            for tensor, mean in self.average.items():
+                averaged[tensor].copy_(mean)
+        occupancy = tight_occupancy(averaged, self.clip, self.occupancy.grid.numpy(), np.random.default_rng(config.seed))
         schedule: dict[str, Any] = {s: getattr(config, f"{s}_steps") for s in STAGES}
         return Avatar(
             name=name,
             field_config=self.field.config,
             tensors={n: t.numpy().copy() for n, t in self.average.items()},
-            occupancy=self.occupancy.grid.numpy().copy(),
+            occupancy=occupancy,
             torso_mask=torso_cells(torso_bounds(self.clip), TORSO_MASK_RESOLUTION),
             background=np.asarray(dataset.background).copy(),
             camera=dataset.meta.camera,

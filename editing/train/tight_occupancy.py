@@ -1,0 +1,84 @@
+"""The occupancy grid that an avatar ships with: the cells that its pictures need, and no others.
+
+Training's grid is generous, one cell around whatever a random ray has seen lately, for the field still moves. A finished field does not:
+all rays of many frames are marched through it once more, and cells in which no sample weighs anything are dropped. What remains is a
+third, which makes rendering a third faster, and sharper: a ray's 16 samples are no longer spent in front of an ear before they reach it.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import sys
+from typing import TYPE_CHECKING
+
+import numpy as np
+import torch
+from scipy import ndimage
+from tqdm import tqdm
+
+from renderer.field import native_ops
+from renderer.field.native_head import NativeHead
+from renderer.field.rays import camera_rays, pixel_grid
+
+if TYPE_CHECKING:
+    from jaxtyping import Bool, Float
+
+    from editing.train.clip import TrainingClip
+    from renderer.field.config import FieldConfig
+    from renderer.field.torch_field import TorchField
+
+FRAMES = 300
+LEAST_WEIGHT = 0.005
+"""A sample that weighs less in every frame is not missed: a hundredth of what a viewer could see."""
+MARCHED_SAMPLES = 64
+"""Samples of a ray through the generous grid; 16 would end in front of what they should find."""
+
+
+@torch.no_grad()
+def tight_occupancy(
+    field: TorchField, clip: TrainingClip, generous: Bool[np.ndarray, "z y x"], rng: np.random.Generator
+) -> Bool[np.ndarray, "z y x"]:
+    """Cells of `generous` that matter to the clip's frames, and their neighbours where speech moves things."""
+    config, head = field.config, NativeHead(field.config)
+    marched = dataclasses.replace(config, max_samples=max(MARCHED_SAMPLES, config.max_samples))
+    pixels, occupancy = pixel_grid(clip.width, clip.height), torch.from_numpy(generous)
+    most = torch.zeros(generous.size)
+    frames = np.sort(rng.choice(clip.n_frames, min(FRAMES, clip.n_frames), replace=False))
+    for frame in tqdm(frames, unit="frame", desc="occupancy", disable=not sys.stderr.isatty(), leave=False):
+        rays_o, rays_d = camera_rays(clip.dataset.meta.camera, clip.poses[frame], pixels)
+        jitter = torch.from_numpy(rng.random(len(rays_d), dtype=np.float32) - 0.5)
+        samples = native_ops.march(rays_o.contiguous(), rays_d.contiguous(), occupancy, marched, jitter)
+        if not len(samples.positions):
+            continue
+        biases = field.head_biases(
+            field.audio_codes(torch.from_numpy(clip.windows[frame : frame + 1])),
+            torch.from_numpy(clip.eye_ratio[frame : frame + 1]),
+            torch.from_numpy(clip.harmonics[frame : frame + 1]),
+            field["head.appearance"].mean(0, keepdim=True),
+        )
+        out = head(samples.positions, [len(samples.positions)], field, biases)
+        weights = native_ops.composite(out.sigmas, out.rgbs, samples, config.step_size)[2]
+        most.scatter_reduce_(0, cell_indices(samples.positions, config), weights, "amax")
+    seen = (most > LEAST_WEIGHT).numpy().reshape(generous.shape)
+    return (seen | (ndimage.binary_dilation(seen) & _audio_cells(config))) & generous
+
+
+def cell_indices(positions: Float[torch.Tensor, "n 3"], config: FieldConfig) -> torch.Tensor:
+    """Index of the occupancy cell, [z, y, x] flattened, that each head-frame position lies in."""
+    resolution = config.occupancy_resolution
+    x01 = (positions - torch.tensor(config.head_centre)) * (0.5 / config.head_half_extent) + 0.5
+    cell = (x01 * resolution).long().clamp_(0, resolution - 1)
+    return (cell[:, 2] * resolution + cell[:, 1]) * resolution + cell[:, 0]
+
+
+def _audio_cells(config: FieldConfig) -> Bool[np.ndarray, "z y x"]:
+    """Cells whose centre lies in the region that speech moves."""
+    resolution, region = config.occupancy_resolution, config.audio_region
+    unit = (np.arange(resolution) + 0.5) / resolution * 2.0 - 1.0
+    z, y, x = (unit * config.head_half_extent + config.head_centre[axis] for axis in (2, 1, 0))
+    distance = (
+        ((z - region.centre[2]) / region.radii[2])[:, None, None] ** 2
+        + ((y - region.centre[1]) / region.radii[1])[None, :, None] ** 2
+        + ((x - region.centre[0]) / region.radii[0])[None, None, :] ** 2
+    )
+    return np.asarray(distance < 1.0)
