@@ -89,9 +89,7 @@ class Avatar:
         if len(self.pose_track) == 0:
             raise BadAvatar("pose_track is empty; at least one frame is needed")
         if self.encoder.feature_dim != self.field_config.feature_dim:
-            raise BadAvatar(
-                f"the encoder gives {self.encoder.feature_dim} features but the field takes {self.field_config.feature_dim}"
-            )
+            raise BadAvatar(f"the encoder gives {self.encoder.feature_dim} features but the field takes {self.field_config.feature_dim}")
         if self.subject.get("kind") not in ("synthetic", "person"):
             raise BadAvatar(f"subject kind {self.subject.get('kind')!r}; 'synthetic' or 'person' was expected")
         for name, array in (*self.tensors.items(), ("pose_track", self.pose_track), ("eye_track", self.eye_track)):

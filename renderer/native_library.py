@@ -157,9 +157,7 @@ def available_isas() -> tuple[str, ...]:
     return tuple(names.decode().split())
 
 
-def rgb_to_i420(
-    rgb: UInt8[np.ndarray, "height width 3"], out: UInt8[np.ndarray, " size"] | None = None
-) -> UInt8[np.ndarray, " size"]:
+def rgb_to_i420(rgb: UInt8[np.ndarray, "height width 3"], out: UInt8[np.ndarray, " size"] | None = None) -> UInt8[np.ndarray, " size"]:
     """Planar Y, U, V of a picture with even sides (BT.601, limited range), into `out` when given (height * width * 3 / 2 bytes)."""
     height, width = rgb.shape[:2]
     if rgb.ndim != 3 or rgb.shape[2] != 3 or rgb.dtype != np.uint8 or height % 2 or width % 2:

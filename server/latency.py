@@ -49,9 +49,8 @@ class LatencyGovernor:
                 self._move(WANTED_SPARE_S - worst_s)
             else:
                 self._spare_s.clear()
-        elif n_frames % EARLY_LOOK_FRAMES == 0:
-            if float(np.percentile(self._spare_s, EARLY_LATE_PERCENT)) < 0.0:
-                self._move(WANTED_SPARE_S - float(np.percentile(self._spare_s, EARLY_KEPT_PERCENT)))
+        elif n_frames % EARLY_LOOK_FRAMES == 0 and float(np.percentile(self._spare_s, EARLY_LATE_PERCENT)) < 0.0:
+            self._move(WANTED_SPARE_S - float(np.percentile(self._spare_s, EARLY_KEPT_PERCENT)))
 
     def _move(self, change_s: float) -> None:
         """What was seen under another latency says nothing more."""

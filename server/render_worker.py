@@ -9,6 +9,7 @@ media process closes, however that came about; an interrupt from the terminal is
 from __future__ import annotations
 
 import logging
+import os
 import pickle
 import select
 import signal
@@ -27,7 +28,7 @@ from renderer.types import SAMPLE_RATE_HZ, AudioChunk, AudioFeatures
 from server.avatar_store import AvatarStore, LoadedAvatar
 from server.frame_ring import FrameRing, RingLayout
 from server.i420 import i420_writer
-from server.sizing import FRAME_MS, MEASURED_FRAMES, WARM_UP_FRAMES, RenderTimes, SizeChoice, choose_size
+from server.sizing import FRAME_MS, MEASURED_FRAMES, WARM_UP_FRAMES, RenderTimes, SizeChoice, choose_size, headroom
 from server.worker_messages import (
     LENGTH,
     AvatarChosen,
@@ -94,7 +95,7 @@ class RenderWorker:
 
     def _measure(self) -> Ready:
         encode_ms = self._measure_encoder()
-        choice = choose_size(self._measure_size, encode_ms, self._options.size)
+        choice = choose_size(self._measure_size, encode_ms, self._options.size, headroom(self._options.threads, os.cpu_count() or 1))
         shown = self._store.open_now(self._options.avatar, choice.times.size)
         self._stride = choice.stride
         self._render_s[choice.times.size] = choice.times.median_ms / 1000

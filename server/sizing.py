@@ -24,6 +24,8 @@ FIRST_SIZE_PX = 256
 FRAME_MS = 1000.0 / FPS
 HEADROOM = 0.7
 """Share of a frame's time that its work may take. The rest is for the video encoder, the network, and a browser on the same machine."""
+HEADROOM_ALL_CORES = 0.5
+"""The same where the render threads take all cores, and everything else has to be done in between."""
 BUSY_SHARE = 0.9
 """Share of its time that the render worker may be busy before frames have to be left out."""
 CONTENTION = 1.5
@@ -61,12 +63,17 @@ class SizeChoice:
         return FPS / self.stride
 
 
-def choose_size(measure: Callable[[int], RenderTimes], encode_ms: float, wished: int | None) -> SizeChoice:
+def headroom(threads: int, cores: int) -> float:
+    """Share of a frame's time that its work may take."""
+    return HEADROOM if threads < cores else HEADROOM_ALL_CORES
+
+
+def choose_size(measure: Callable[[int], RenderTimes], encode_ms: float, wished: int | None, headroom: float = HEADROOM) -> SizeChoice:
     """Measure until the largest size is found that holds 25 FPS; a wished size is taken as it is, at a lower rate if need be."""
     if wished is not None:
         return _paced(measure(wished), encode_ms)
     times = measure(FIRST_SIZE_PX)
-    budget_ms = HEADROOM * FRAME_MS - encode_ms
+    budget_ms = headroom * FRAME_MS - encode_ms
     # A picture's time grows with its pixels: go to where that says, then down until it is true.
     affordable = FIRST_SIZE_PX * math.sqrt(max(0.0, budget_ms) / times.p95_ms)
     candidates = [size for size in CANDIDATE_SIZES_PX if size <= affordable] or [CANDIDATE_SIZES_PX[-1]]

@@ -65,9 +65,7 @@ class AugmentationConfig:
     """size of the pool of noises"""
 
 
-def _filter_gains(
-    generator: np.random.Generator, frequencies: np.ndarray, deviation_db: float, tilt_db: float
-) -> np.ndarray:
+def _filter_gains(generator: np.random.Generator, frequencies: np.ndarray, deviation_db: float, tilt_db: float) -> np.ndarray:
     octaves = np.log2(np.maximum(frequencies, 30.0) / 1000.0)
     points = np.linspace(-5.0, 3.0, RESPONSE_POINTS)
     response = np.interp(octaves, points, generator.normal(0.0, deviation_db, RESPONSE_POINTS))
@@ -87,21 +85,14 @@ def music_like(generator: np.random.Generator, n_samples: int) -> Float32[np.nda
         for harmonic in range(1, 8):
             if pitch_hz * harmonic < SAMPLE_RATE_HZ / 2:
                 phase = generator.uniform(0, 2 * np.pi)
-                sound += (
-                    generator.uniform(0.2, 1.0)
-                    / harmonic
-                    * envelope
-                    * np.sin(2 * np.pi * pitch_hz * harmonic * time_s + phase)
-                )
+                sound += generator.uniform(0.2, 1.0) / harmonic * envelope * np.sin(2 * np.pi * pitch_hz * harmonic * time_s + phase)
     return sound.astype(np.float32)
 
 
 def coloured_noise(generator: np.random.Generator, n_samples: int) -> Float32[np.ndarray, " n_samples"]:
     """Steady or breathing noise of a random colour; some with mains hum, some with clicks as of a keyboard."""
     frequencies = np.fft.rfftfreq(n_samples, 1.0 / SAMPLE_RATE_HZ)
-    gains = 10 ** (
-        np.clip(_filter_gains(generator, frequencies, 4.0, generator.uniform(-7.0, 1.0)), -80.0, 40.0) / 20.0
-    )
+    gains = 10 ** (np.clip(_filter_gains(generator, frequencies, 4.0, generator.uniform(-7.0, 1.0)), -80.0, 40.0) / 20.0)
     spectrum = generator.normal(size=len(frequencies)) + 1j * generator.normal(size=len(frequencies))
     noise = np.fft.irfft(spectrum * gains, n_samples)
     noise /= noise.std() + _EPSILON
@@ -217,9 +208,7 @@ class Augmentation:
         evened = sound * (level + 0.02).pow(-self._uniform(0.1, 0.6, len(sound)))
         return evened / _rms(evened)
 
-    def __call__(
-        self, windows: Float[Tensor, "n n_samples"], only_noise: Bool[Tensor, " n"]
-    ) -> Float[Tensor, "n n_samples"]:
+    def __call__(self, windows: Float[Tensor, "n n_samples"], only_noise: Bool[Tensor, " n"]) -> Float[Tensor, "n n_samples"]:
         """Changed windows, within -1...1; rows of `only_noise` keep nothing of their speech."""
         import torch
 
@@ -260,9 +249,7 @@ class Augmentation:
             part = (sound[companded] / MU_LAW_PEAK).clamp(-1.0, 1.0)
             code = torch.sign(part) * torch.log1p(MU_LAW * part.abs()) / math.log(1.0 + MU_LAW)
             code = torch.round(code * 64.0) / 64.0
-            sound[companded] = (
-                MU_LAW_PEAK * torch.sign(code) * (torch.pow(1.0 + MU_LAW, code.abs()) - 1.0) / MU_LAW
-            )
+            sound[companded] = MU_LAW_PEAK * torch.sign(code) * (torch.pow(1.0 + MU_LAW, code.abs()) - 1.0) / MU_LAW
         for row in torch.nonzero(self._chance(config.dropout, n)).flatten().tolist():
             length = int(self._generator.integers(320, 1280))
             start = int(self._generator.integers(0, self._n_samples - length))

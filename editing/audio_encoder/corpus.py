@@ -169,9 +169,7 @@ def _make(job: tuple[Source, int, int, Path]) -> Path:
     return make_shard(*job)
 
 
-def make_corpus(
-    folder: Path, sources: tuple[Source, ...] = DEFAULT_SOURCES, processes: int = 2, seed: int = 0
-) -> list[Path]:
+def make_corpus(folder: Path, sources: tuple[Source, ...] = DEFAULT_SOURCES, processes: int = 2, seed: int = 0) -> list[Path]:
     """Make every missing shard; returns all of them."""
     from tqdm import tqdm
 
@@ -201,9 +199,7 @@ def load_source(folder: Path, source: str) -> Recording:
     if not paths:
         raise BadInput(f"no shard of {source!r} in {folder}; make it with: python -m editing audio-encoder corpus")
     parts = [np.load(path) for path in paths]
-    recording = Recording(
-        np.concatenate([part["samples"] for part in parts]), np.concatenate([part["labels"] for part in parts])
-    )
+    recording = Recording(np.concatenate([part["samples"] for part in parts]), np.concatenate([part["labels"] for part in parts]))
     if len(recording.samples) != len(recording.labels) * LABEL_SAMPLES:
         raise BadInput(f"{folder}: samples and labels of {source!r} do not match; delete its shards and make them again")
     return recording

@@ -124,9 +124,7 @@ def _digit_files(source: Path) -> dict[str, bytes]:
     return found
 
 
-def digit_accuracy(
-    encoder: AudioEncoder, source: Path, prior: Float[np.ndarray, " n_phones"], seed: int = 0
-) -> dict[str, float]:
+def digit_accuracy(encoder: AudioEncoder, source: Path, prior: Float[np.ndarray, " n_phones"], seed: int = 0) -> dict[str, float]:
     """Spoken digits, the best of ten by Viterbi: for each speaker, for each digit, and for all."""
     generator = np.random.default_rng(seed)
     right: dict[str, list[bool]] = {}

@@ -27,9 +27,7 @@ class ExportConfig:
     """7-bit matrices and 16-bit convolutions"""
 
 
-def export_bundled(
-    checkpoint: Path, config: ExportConfig, out: Path = BUNDLED_PATH, network: NetworkConfig | None = None
-) -> EncoderSpec:
+def export_bundled(checkpoint: Path, config: ExportConfig, out: Path = BUNDLED_PATH, network: NetworkConfig | None = None) -> EncoderSpec:
     """Write the averaged network of `checkpoint` as the bundled encoder."""
     return write_onnx(
         averaged_network(checkpoint, network or NetworkConfig()),

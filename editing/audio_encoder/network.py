@@ -130,9 +130,7 @@ def _strided_linear() -> Any:
     return StridedLinear
 
 
-def frame_logits(
-    network: Any, windows: Float[Tensor, "n n_samples"], half: bool = False
-) -> Float[Tensor, "n n_steps n_phones"]:
+def frame_logits(network: Any, windows: Float[Tensor, "n n_samples"], half: bool = False) -> Float[Tensor, "n n_steps n_phones"]:
     """`network(windows).logits`, computed with channels last; `half`: the convolutions in bfloat16."""
     import torch
     import torch.nn.functional as functional

@@ -73,10 +73,7 @@ def usable_words(dictionary: Path) -> tuple[str, ...]:
     return tuple(
         word
         for word in words
-        if word.isascii()
-        and word.isalpha()
-        and MIN_WORD_LETTERS <= len(word) <= MAX_WORD_LETTERS
-        and word.lower() not in DIGIT_WORDS
+        if word.isascii() and word.isalpha() and MIN_WORD_LETTERS <= len(word) <= MAX_WORD_LETTERS and word.lower() not in DIGIT_WORDS
     )
 
 

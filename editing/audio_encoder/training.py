@@ -166,9 +166,9 @@ def frame_loss(
 
     known = phones != NO_LABEL
     target = phones.masked_fill(~known, 0)
-    losses = functional.cross_entropy(
-        logits.flatten(0, 1), target.flatten(), reduction="none", label_smoothing=label_smoothing
-    ).view_as(target)
+    losses = functional.cross_entropy(logits.flatten(0, 1), target.flatten(), reduction="none", label_smoothing=label_smoothing).view_as(
+        target
+    )
     weights = weights_of_step * weights_of_phone[target] * known
     return (losses * weights).sum() / weights.sum()
 
@@ -178,9 +178,7 @@ def clean_accuracy(network: Any, recording: Recording, n_steps: int, seed: int =
     import torch
 
     generator = np.random.default_rng(seed)
-    drawer = WindowDrawer(
-        {"held": recording}, {"held": 1.0}, UNCHANGED
-    )
+    drawer = WindowDrawer({"held": recording}, {"held": 1.0}, UNCHANGED)
     sound, phones, _ = drawer.draw(windows, window_of_steps(n_steps), generator)
     with torch.no_grad():
         likeliest = frame_logits(network, normalised(torch.from_numpy(sound))).argmax(-1).numpy()

@@ -57,9 +57,7 @@ class VoiceChange:
             breath=float(random.choice([0.0, random.uniform(0.05, 0.5), 1.0], p=[0.7, 0.25, 0.05])),
         )
 
-    def applied(
-        self, samples: Float32[np.ndarray, " n_samples"], random: np.random.Generator
-    ) -> Float32[np.ndarray, " n_samples"]:
+    def applied(self, samples: Float32[np.ndarray, " n_samples"], random: np.random.Generator) -> Float32[np.ndarray, " n_samples"]:
         """The same speech in the changed voice, with the same peak."""
         if len(samples) < FFT_SIZE:
             return samples

@@ -31,13 +31,17 @@ LABEL_SAMPLES = 160  # 10 ms
 NO_LABEL = 255
 
 # Spoken with variants, accents, rates and pitches; variants of HELD_OUT_VARIANTS are never trained on.
-ENGLISH_ACCENTS = ("en-us",) * 6 + ("en-gb",) * 3 + (
-    "en-gb-x-rp",
-    "en-gb-scotland",
-    "en-029",
-    "en-gb-x-gbclan",
-    "en-gb-x-gbcwmd",
-    "en-us-nyc",
+ENGLISH_ACCENTS = (
+    ("en-us",) * 6
+    + ("en-gb",) * 3
+    + (
+        "en-gb-x-rp",
+        "en-gb-scotland",
+        "en-029",
+        "en-gb-x-gbclan",
+        "en-gb-x-gbcwmd",
+        "en-us-nyc",
+    )
 )
 HELD_OUT_VARIANTS = ("f2", "m5", "Annie", "quincy", "linda", "klatt3", "Gene", "rob", "steph2", "Andy")
 # Whispering, robotic and comic variants, whose sounds are too far from a person's.
@@ -173,9 +177,7 @@ class EspeakVoices(SpeechSynthesizer):
     def natural_variants(self) -> tuple[str, ...]:
         """Variants that may be trained on."""
         return tuple(
-            name
-            for name in self.variants()
-            if not _UNNATURAL_VARIANTS.search(name) and name not in HELD_OUT_VARIANTS and " " not in name
+            name for name in self.variants() if not _UNNATURAL_VARIANTS.search(name) and name not in HELD_OUT_VARIANTS and " " not in name
         )
 
     def english(self, text: str, voice: str, rate_wpm: int, pitch: int, pitch_range: int) -> LabelledSpeech:
@@ -212,9 +214,7 @@ def _run(command: list[str]) -> str:
         raise BackendUnavailable(f"{command[0]} not found; install it with: apt-get install {command[0]}") from error
 
 
-def flite(
-    text: str, voice: str, stretch: float, pitch_hz: float, pitch_deviation_hz: float, wav: Path
-) -> LabelledSpeech | None:
+def flite(text: str, voice: str, stretch: float, pitch_hz: float, pitch_deviation_hz: float, wav: Path) -> LabelledSpeech | None:
     """Speak `text` with flite (`wav` is a scratch file); None where it made no sound."""
     options = {
         "duration_stretch": stretch,
@@ -235,9 +235,7 @@ def flite(
     return labelled(*_read_wav(wav), segments)
 
 
-def festival(
-    texts: Sequence[str], voices: Sequence[str], stretches: Sequence[float], folder: Path
-) -> list[LabelledSpeech]:
+def festival(texts: Sequence[str], voices: Sequence[str], stretches: Sequence[float], folder: Path) -> list[LabelledSpeech]:
     """Speak each text with its voice in one festival process, with scratch files in `folder`."""
     script = folder / "speak.scm"
     lines: list[str] = []

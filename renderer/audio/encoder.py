@@ -65,8 +65,7 @@ class EncoderSpec:
             raise BadInput(f"encoder {self.id!r}: hop_steps {self.hop_steps} must be at least 1")
         if (self.look_ahead_samples + CENTRE_SAMPLES - RECEPTIVE_SAMPLES) % STEP_SAMPLES or self.look_ahead_ms < 0:
             raise BadInput(
-                f"encoder {self.id!r}: look_ahead_ms {self.look_ahead_ms:g} does not end on a step; "
-                "12.5 and a multiple of 20 is possible"
+                f"encoder {self.id!r}: look_ahead_ms {self.look_ahead_ms:g} does not end on a step; 12.5 and a multiple of 20 is possible"
             )
         least = RECEPTIVE_SAMPLES + self.look_ahead_samples - CENTRE_SAMPLES + (self.hop_steps - 1) * STEP_SAMPLES
         if self.window_samples < least or (self.window_samples - RECEPTIVE_SAMPLES) % STEP_SAMPLES:
@@ -164,9 +163,7 @@ class AudioEncoder:
         """An exported encoder."""
         return cls(Path(path))
 
-    def encode_windows(
-        self, windows: Float32[np.ndarray, "n window_samples"]
-    ) -> Float32[np.ndarray, "n hop_steps feature_dim"]:
+    def encode_windows(self, windows: Float32[np.ndarray, "n window_samples"]) -> Float32[np.ndarray, "n hop_steps feature_dim"]:
         """Features of one hop for each window. Each is run by itself, so they depend on nothing but their own window."""
         if windows.ndim != 2 or windows.shape[1] != self.spec.window_samples:
             raise ValueError(f"windows of shape {windows.shape}; [n, {self.spec.window_samples}] was expected")

@@ -86,9 +86,7 @@ def _cache_key(name: str) -> str:
     return digest.hexdigest()[:32]
 
 
-def export_wav2vec2(
-    name: str, out: Path, window_steps: int = DEFAULT_WINDOW_STEPS, future_steps: int = DEFAULT_FUTURE_STEPS
-) -> Path:
+def export_wav2vec2(name: str, out: Path, window_steps: int = DEFAULT_WINDOW_STEPS, future_steps: int = DEFAULT_FUTURE_STEPS) -> Path:
     """Export a transformers `Wav2Vec2ForCTC`, by folder or hub name, with its own normalisation."""
     try:
         import torch
@@ -161,8 +159,7 @@ def write_onnx(
         stride *= step
     if (receptive, stride) != (RECEPTIVE_SAMPLES, STEP_SAMPLES):
         raise BadInput(
-            f"encoder {encoder_id!r} sees {receptive} samples every {stride}; "
-            f"{RECEPTIVE_SAMPLES} every {STEP_SAMPLES} is needed"
+            f"encoder {encoder_id!r} sees {receptive} samples every {stride}; {RECEPTIVE_SAMPLES} every {STEP_SAMPLES} is needed"
         )
     spec = EncoderSpec(
         id=encoder_id,
@@ -216,9 +213,7 @@ def _pack(path: Path) -> Any:
 
     quantised = path.with_suffix(".quantised.onnx")
     # Seven bits: with eight, processors without a dot-product instruction for bytes saturate and give other features.
-    quantize_dynamic(
-        str(path), str(quantised), ["MatMul"], weight_type=QuantType.QInt8, per_channel=True, reduce_range=True
-    )
+    quantize_dynamic(str(path), str(quantised), ["MatMul"], weight_type=QuantType.QInt8, per_channel=True, reduce_range=True)
     model = onnx.load(str(quantised))
     graph = model.graph
     restoring = []

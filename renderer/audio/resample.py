@@ -77,9 +77,7 @@ class Resampler:
         until = ceil(self._n_in * self._up / self._down)
         return self._convert(np.zeros(self._half + 1, np.float32), until)
 
-    def _convert(
-        self, samples: Float[np.ndarray, " n_samples"], until: int | None
-    ) -> Float32[np.ndarray, " n_resampled"]:
+    def _convert(self, samples: Float[np.ndarray, " n_samples"], until: int | None) -> Float32[np.ndarray, " n_resampled"]:
         self._heard = np.concatenate([self._heard, np.asarray(samples, np.float32)])
         n_taps = self._filters.shape[1]
         # Output n needs inputs base - half + 1 ... base + half with base = floor(n * down / up).

@@ -60,9 +60,7 @@ def read_wav_bytes(content: bytes, name: str) -> Float32[np.ndarray, " n_samples
     return _usable(*_read_wav(content, name), name)
 
 
-def _usable(
-    samples: Float32[np.ndarray, " n_samples"], rate_hz: int, path: str
-) -> Float32[np.ndarray, " n_resampled"]:
+def _usable(samples: Float32[np.ndarray, " n_samples"], rate_hz: int, path: str) -> Float32[np.ndarray, " n_resampled"]:
     if not len(samples):
         raise BadAudio(f"{path}: holds no sound; at least one sample is needed")
     if not np.isfinite(samples).all():
@@ -84,9 +82,7 @@ def _read_wav(content: bytes, path: str) -> tuple[Float32[np.ndarray, " n_sample
             if length in _UNKNOWN_LENGTHS:
                 length = len(content) - body
             if body + length > len(content):
-                raise BadAudio(
-                    f"{path}: truncated; {length} bytes of sound were announced, {len(content) - body} are there"
-                )
+                raise BadAudio(f"{path}: truncated; {length} bytes of sound were announced, {len(content) - body} are there")
             length -= length % wav_format.frame_bytes
             samples = _decode_pcm(np.frombuffer(content, np.uint8, length, body), wav_format)
             return mixed_to_mono(samples.reshape(-1, wav_format.n_channels)), wav_format.rate_hz

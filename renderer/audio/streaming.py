@@ -67,9 +67,7 @@ class StreamingEncoder:
     def _nothing(self) -> Float32[np.ndarray, "0 feature_dim"]:
         return np.zeros((0, self._encoder.spec.feature_dim), np.float32)
 
-    def _push(
-        self, samples: Float[np.ndarray, " n_samples"], first_sample: int
-    ) -> tuple[Float32[np.ndarray, "n_steps feature_dim"], int]:
+    def _push(self, samples: Float[np.ndarray, " n_samples"], first_sample: int) -> tuple[Float32[np.ndarray, "n_steps feature_dim"], int]:
         spec = self._encoder.spec
         gap = first_sample - self.next_sample
         if gap < 0:

@@ -62,9 +62,7 @@ def frame_codes(config: FieldConfig, tensors: Mapping[str, np.ndarray], conditio
             + t["head.colour0.bias"]
         ),
         deform_bias=_f32(t["torso.deform0.pose_condition"] @ pose + t["torso.deform0.bias"]),
-        torso_colour_bias=_f32(
-            t["torso.colour0.appearance_condition"] @ torso_appearance + t["torso.colour0.bias"]
-        ),
+        torso_colour_bias=_f32(t["torso.colour0.appearance_condition"] @ torso_appearance + t["torso.colour0.bias"]),
     )
 
 

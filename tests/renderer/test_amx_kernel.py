@@ -38,9 +38,7 @@ pytestmark = [
 def emulated_library(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("amx")
     kernel, library = folder / "kernel.o", folder / "emulated.so"
-    subprocess.run(
-        ["g++", *COMPILER_OPTIONS, *INSTRUCTION_SET, "-c", str(NATIVE / "kernel_amx_bf16.cpp"), "-o", str(kernel)], check=True
-    )
+    subprocess.run(["g++", *COMPILER_OPTIONS, *INSTRUCTION_SET, "-c", str(NATIVE / "kernel_amx_bf16.cpp"), "-o", str(kernel)], check=True)
     sources = [str(NATIVE / f"{name}.cpp") for name in PLAIN_SOURCES]
     subprocess.run(["g++", *COMPILER_OPTIONS, "-shared", *sources, str(kernel), "-o", str(library), "-pthread"], check=True)
     return library

@@ -65,9 +65,7 @@ def test_condition_stream_skips_late_frames(avatar) -> None:
     stream.skip_to(20)
     condition = stream.next()
     assert condition is not None and condition.index == 20
-    np.testing.assert_array_equal(
-        condition.audio_window, audio_window_at(features(100), 0, 20, avatar.field_config.audio_window, SILENCE)
-    )
+    np.testing.assert_array_equal(condition.audio_window, audio_window_at(features(100), 0, 20, avatar.field_config.audio_window, SILENCE))
 
 
 def test_condition_stream_poses_move_smoothly_for_ever(avatar) -> None:

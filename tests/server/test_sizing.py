@@ -4,7 +4,7 @@ import dataclasses
 
 import pytest
 
-from server.sizing import CANDIDATE_SIZES_PX, RenderTimes, affordable_sessions, automatic_latency_ms, choose_size
+from server.sizing import CANDIDATE_SIZES_PX, RenderTimes, affordable_sessions, automatic_latency_ms, choose_size, headroom
 from server.worker_messages import Ready
 
 READY = Ready(
@@ -28,6 +28,11 @@ class Machine:
 def test_choose_size_takes_the_largest_that_leaves_headroom(base_ms: float, size: int) -> None:
     choice = choose_size(Machine(base_ms), 3.0, None)
     assert (choice.times.size, choice.stride) == (size, 1)
+
+
+def test_choose_size_leaves_more_where_all_cores_render() -> None:
+    alone, all_cores = (choose_size(Machine(16.0), 3.0, None, headroom(threads, 2)).times.size for threads in (1, 2))
+    assert (alone, all_cores) == (256, 192)
 
 
 def test_choose_size_measures_few_sizes() -> None:
