@@ -74,6 +74,7 @@ def evaluate(
     import numpy as np
 
     from editing.evaluate.metrics import best_correlation, lip_landmark_distance, mouth_opening, psnr_db
+    from editing.evaluate.stillness import mouth_stillness
     from editing.landmarks import LandmarkDetector
     from editing.train.clip import LIP_LABELS, TORSO_LABELS
 
@@ -113,8 +114,10 @@ def evaluate(
         result |= {"opening_correlation": best.correlation, "opening_lag_frames": best.lag_frames}
         result["opening_correlation_lag0"] = float(np.corrcoef(curve[:, 0], curve[:, 2])[0, 1])
         result["opening_correlation_of_truth"] = float(np.corrcoef(curve[:, 0], curve[:, 1])[0, 1])
+    if detector is not None:
+        result |= mouth_stillness(avatar, encoder, dataset.audio(), detector, backend, threads)
     if no_landmarks:
-        for metric in ("lmd_px", "opening_correlation"):
+        for metric in ("lmd_px", "opening_correlation", "mouth_moves_in_silence", "mouth_moves_in_noise"):
             result |= {metric: None, f"{metric}_reason": no_landmarks}
     for metric, model in (("lpips", "VGG"), ("sync_confidence", "SyncNet"), ("identity", "ArcFace")):
         result |= {metric: None, f"{metric}_reason": f"needs the weights of {model}, which are not installed"}
