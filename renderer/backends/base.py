@@ -86,8 +86,6 @@ def _torch_instead(avatar: Avatar, options: RenderOptions, reason: BackendUnavai
     try:
         backend = TorchBackend(avatar, options)
     except BackendUnavailable as error:
-        raise BackendUnavailable(
-            f"no field backend can run: {reason}; install a C++ compiler and run `pip install .` again, or `pip install torch`"
-        ) from error
+        raise BackendUnavailable(f"no field backend can run: {reason}, or `pip install torch`") from error
     logging.getLogger(__name__).warning("falling back to the slow torch backend: %s", reason)
     return backend
