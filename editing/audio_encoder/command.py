@@ -39,8 +39,10 @@ def parser() -> argparse.ArgumentParser:
     train.add_argument("--seed", type=int, default=0, help="of everything random (default 0)")
     train.add_argument("--start-from", type=Path, help="checkpoint of another run whose weights to begin with")
 
-    export = steps.add_parser("export", help="write a run's network as the bundled encoder")
-    export.add_argument("--run", type=Path, required=True, help="folder of a training run")
+    export = steps.add_parser("export", help="write the network of one or several runs as the bundled encoder")
+    export.add_argument(
+        "--run", type=Path, nargs="+", required=True, help="folder of a training run; of several, the weights' mean is taken"
+    )
     export.add_argument("--out", type=Path, default=BUNDLED_PATH, help="file to write (default: the bundled encoder)")
 
     evaluate = steps.add_parser("evaluate", help="measure an encoder; without an input its figures are null")
@@ -98,7 +100,7 @@ def _export(arguments: argparse.Namespace) -> int:
     from editing.audio_encoder.export import ExportConfig, export_bundled
     from editing.audio_encoder.training import CHECKPOINT_NAME
 
-    spec = export_bundled(arguments.run / CHECKPOINT_NAME, ExportConfig(), arguments.out)
+    spec = export_bundled([run / CHECKPOINT_NAME for run in arguments.run], ExportConfig(), arguments.out)
     print(f"wrote {arguments.out}: {arguments.out.stat().st_size / 1e6:.2f} MB, sha256 {spec.sha256}")
     return 0
 

@@ -18,20 +18,22 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from editing.audio_encoder import voices
-from editing.audio_encoder.sentences import random_sentence, random_word_list, usable_words
+from editing.audio_encoder.sentences import few_words, random_sentence, random_word_list, usable_words
 from editing.audio_encoder.voice_change import VoiceChange
 from editing.audio_encoder.voices import LABEL_SAMPLES, EspeakVoices, LabelledSpeech
 from renderer.errors import BackendUnavailable, BadInput
 from renderer.types import SAMPLE_RATE_HZ
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Callable, Iterator, Sequence
 
     from jaxtyping import Int16, UInt8
 
 HELD_OUT_ESPEAK = "held_espeak"
 HELD_OUT_SYNTHESISER = "held_ked"
 MIN_UTTERANCE_S = 0.4
+SLOW_STRETCHES = (1.1, 2.0)
+"""Range of how much longer than usual the phones of words said alone are."""
 
 
 @dataclass(frozen=True)
@@ -58,6 +60,9 @@ DEFAULT_SOURCES = (
     Source("festival", shards=6, hours=0.25, share=0.14, changed=0.6),
     Source("foreign_festival", shards=6, hours=0.25, share=0.11, changed=0.5),
     Source("foreign_espeak", shards=4, hours=0.4, share=0.09, changed=0.3),
+    Source("espeak_words", shards=2, hours=0.35, share=0.06, changed=0.6),
+    Source("flite_words", shards=2, hours=0.35, share=0.08, changed=0.75),
+    Source("festival_words", shards=2, hours=0.3, share=0.05, changed=0.6),
 )
 
 
@@ -86,6 +91,13 @@ def _espeak_english(rng: random.Random, variants: tuple[str, ...]) -> Iterator[L
         yield _espeak().english(text, voice, *_drawn_espeak(rng))
 
 
+def _espeak_words(rng: random.Random) -> Iterator[LabelledSpeech]:
+    variants = _espeak().natural_variants()
+    while True:
+        voice = f"{rng.choice(voices.ENGLISH_ACCENTS)}+{rng.choice(variants)}"
+        yield _espeak().english(few_words(rng, _words()), voice, rng.randint(80, 150), rng.randint(10, 95), rng.randint(15, 95))
+
+
 def _espeak_foreign(rng: random.Random) -> Iterator[LabelledSpeech]:
     variants = _espeak().natural_variants()
     while True:
@@ -93,13 +105,15 @@ def _espeak_foreign(rng: random.Random) -> Iterator[LabelledSpeech]:
         yield _espeak().foreign(random_word_list(rng, _words()), voice, *_drawn_espeak(rng))
 
 
-def _flite(rng: random.Random) -> Iterator[LabelledSpeech]:
+def _flite(
+    rng: random.Random, text: Callable[[random.Random, Sequence[str]], str], fastest: float, slowest: float
+) -> Iterator[LabelledSpeech]:
     with tempfile.TemporaryDirectory() as scratch:
         while True:
             spoken = voices.flite(
-                random_sentence(rng, _words()),
+                text(rng, _words()),
                 rng.choice(voices.FLITE_VOICES),
-                rng.uniform(0.75, 1.35),
+                rng.uniform(fastest, slowest),
                 rng.uniform(75, 240),
                 rng.uniform(8, 35),
                 Path(scratch) / "speech.wav",
@@ -108,13 +122,19 @@ def _flite(rng: random.Random) -> Iterator[LabelledSpeech]:
                 yield spoken
 
 
-def _festival(rng: random.Random, names: list[str], english: bool) -> Iterator[LabelledSpeech]:
+def _festival(
+    rng: random.Random,
+    names: list[str],
+    text: Callable[[random.Random, Sequence[str]], str],
+    fastest: float = 0.7,
+    slowest: float = 1.35,
+) -> Iterator[LabelledSpeech]:
     batch = 40  # utterances to a process: loading a voice takes half a second
     while True:
         voice = rng.choice(names)
-        texts = [random_sentence(rng, _words()) if english else random_word_list(rng, _words()) for _ in range(batch)]
+        texts = [text(rng, _words()) for _ in range(batch)]
         with tempfile.TemporaryDirectory() as scratch:
-            stretches = [rng.uniform(0.7, 1.35) for _ in texts]
+            stretches = [rng.uniform(fastest, slowest) for _ in texts]
             yield from voices.festival(texts, [voice] * batch, stretches, Path(scratch))
 
 
@@ -127,10 +147,13 @@ def _maker(source: str) -> Callable[[random.Random], Iterator[LabelledSpeech]]:
         "espeak": lambda rng: _espeak_english(rng, _espeak().natural_variants()),
         HELD_OUT_ESPEAK: lambda rng: _espeak_english(rng, voices.HELD_OUT_VARIANTS),
         "foreign_espeak": _espeak_foreign,
-        "flite": _flite,
-        "festival": lambda rng: _festival(rng, _weighted(voices.FESTIVAL_ENGLISH), english=True),
-        "foreign_festival": lambda rng: _festival(rng, _weighted(voices.FESTIVAL_OTHER), english=False),
-        HELD_OUT_SYNTHESISER: lambda rng: _festival(rng, [voices.HELD_OUT_FESTIVAL], english=True),
+        "espeak_words": _espeak_words,
+        "flite": lambda rng: _flite(rng, random_sentence, 0.75, 1.35),
+        "flite_words": lambda rng: _flite(rng, few_words, *SLOW_STRETCHES),
+        "festival": lambda rng: _festival(rng, _weighted(voices.FESTIVAL_ENGLISH), random_sentence),
+        "festival_words": lambda rng: _festival(rng, _weighted(voices.FESTIVAL_ENGLISH), few_words, *SLOW_STRETCHES),
+        "foreign_festival": lambda rng: _festival(rng, _weighted(voices.FESTIVAL_OTHER), random_word_list),
+        HELD_OUT_SYNTHESISER: lambda rng: _festival(rng, [voices.HELD_OUT_FESTIVAL], random_sentence),
     }
     if source not in makers:
         raise BadInput(f"unknown corpus source {source!r}; known: {', '.join(sorted(makers))}")

@@ -190,7 +190,7 @@ def look_ahead_curve(checkpoint: Path, corpus: Path, n_windows: int = 600) -> li
     from editing.audio_encoder.training import UNCHANGED, WindowDrawer, averaged_network
 
     geometry = ExportConfig()
-    network = averaged_network(checkpoint, NetworkConfig())
+    network = averaged_network([checkpoint], NetworkConfig())
     rows: dict[int, dict[str, float]] = {}
     for source in (HELD_OUT_ESPEAK, HELD_OUT_SYNTHESISER):
         drawer = WindowDrawer({source: load_source(corpus, source)}, {source: 1.0}, UNCHANGED)

@@ -15,6 +15,7 @@ if TYPE_CHECKING:
 DIGIT_WORDS = frozenset(("zero", "one", "two", "three", "four", "five", "six", "seven", "eight", "nine", "oh"))
 
 MIN_WORD_LETTERS, MAX_WORD_LETTERS = 3, 9
+SHORT_WORD_LETTERS = 6
 
 _SUBJECTS = (
     "I|you|we|they|my brother|the old woman|her father|a young boy|the pilot|our neighbour|the whole family|nobody|"
@@ -102,3 +103,10 @@ def random_sentence(random: random.Random, words: Sequence[str]) -> str:
 def random_word_list(random: random.Random, words: Sequence[str]) -> str:
     """A few words without grammar: for voices of other languages, which read them by their own letter-to-sound rules."""
     return " ".join(random.choice(words) for _ in range(random.randint(3, 9))) + "."
+
+
+def few_words(random: random.Random, words: Sequence[str]) -> str:
+    """One word, seldom two, as people answer: said alone, a word is slower and fuller than in a sentence."""
+    short = [word for word in random.choices(words, k=8) if len(word) <= SHORT_WORD_LETTERS]
+    first = random.choice(short or FUNCTION_WORDS)
+    return first + (f" {random.choice(words)}." if random.random() < 0.2 else ".")

@@ -28,7 +28,7 @@ from renderer.errors import BadInput
 from renderer.types import SAMPLE_RATE_HZ
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
+    from collections.abc import Callable, Mapping, Sequence
     from pathlib import Path
 
     from jaxtyping import Bool, Float, Float32, Int64
@@ -314,8 +314,12 @@ def save_network(network: Any, config: TrainingConfig, out: Path) -> Path:
     return folder
 
 
-def averaged_network(checkpoint: Path, config: NetworkConfig) -> Any:
-    """The network of a checkpoint, ready for use."""
+def averaged_network(checkpoints: Sequence[Path], config: NetworkConfig) -> Any:
+    """The network with the mean of the checkpoints' weights, ready for use."""
     network: Any = build_network(config)
-    network.load_state_dict(_weights_of(checkpoint))
+    states = [_weights_of(checkpoint) for checkpoint in checkpoints]
+    try:
+        network.load_state_dict({name: sum(state[name] for state in states) / len(states) for name in states[0]})
+    except (KeyError, RuntimeError) as error:
+        raise BadInput(f"{', '.join(map(str, checkpoints))}: not checkpoints of one and the same network: {error}") from error
     return network.eval()

@@ -10,7 +10,18 @@ import numpy as np
 import pytest
 
 from editing.audio_encoder import corpus, voices
-from editing.audio_encoder.sentences import DIGIT_WORDS, ENDINGS, OBJECTS, OPENINGS, SUBJECTS, VERBS, WHOLE, random_sentence, usable_words
+from editing.audio_encoder.sentences import (
+    DIGIT_WORDS,
+    ENDINGS,
+    OBJECTS,
+    OPENINGS,
+    SUBJECTS,
+    VERBS,
+    WHOLE,
+    few_words,
+    random_sentence,
+    usable_words,
+)
 from editing.audio_encoder.voice_change import VoiceChange
 from editing.audio_encoder.voices import LABEL_SAMPLES, NO_LABEL, EspeakVoices, LabelledSpeech, labels_of_segments
 from editing.phones import PHONE_INDEX, PHONES, SILENCE
@@ -96,8 +107,9 @@ def test_sentences_never_hold_a_digit(tmp_path: Path) -> None:
     words = usable_words(dictionary)
     assert words == ("boat", "map")
     rng = random.Random(0)
-    spoken = {word.strip(".,?!").lower() for _ in range(3000) for word in random_sentence(rng, words).split()}
-    assert not spoken & DIGIT_WORDS
+    for text in (random_sentence, few_words):
+        spoken = {word.strip(".,?!").lower() for _ in range(3000) for word in text(rng, words).split()}
+        assert not spoken & DIGIT_WORDS
     for phrase in (*SUBJECTS, *VERBS, *OBJECTS, *ENDINGS, *OPENINGS, *WHOLE):
         assert not {word.strip(".,?!").lower() for word in phrase.split()} & DIGIT_WORDS
 
@@ -129,6 +141,21 @@ def test_voice_change_rejects_impossible_settings() -> None:
     for settings in ({"formant_scale": 3.0}, {"breath": 2.0}, {"bend": (0.1,)}):
         with pytest.raises(ValueError):
             VoiceChange(**settings)
+
+
+@needs_flite
+def test_words_said_alone_are_slow_and_between_pauses(tmp_path: Path) -> None:
+    pytest.importorskip("pocketsphinx")
+    lengths = {}
+    for name in ("flite", "flite_words"):
+        corpus.make_shard(corpus.Source(name, shards=1, hours=20 / 3600, share=1.0, changed=0.0), 0, 3, tmp_path)
+        labels = corpus.load_source(tmp_path, name).labels
+        borders = np.flatnonzero(np.diff(labels)) + 1
+        runs = np.diff(np.concatenate([[0], borders, [len(labels)]]))
+        silent = labels[np.concatenate([[0], borders])] == PHONE_INDEX[SILENCE]
+        lengths[name] = np.median(runs[~silent]), labels[labels == PHONE_INDEX[SILENCE]].size / labels.size
+    assert lengths["flite_words"][0] > 1.2 * lengths["flite"][0]
+    assert lengths["flite_words"][1] > 1.5 * lengths["flite"][1]
 
 
 def test_make_shard_is_repeatable_and_resumes(tmp_path: Path) -> None:

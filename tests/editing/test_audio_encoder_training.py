@@ -188,17 +188,35 @@ def test_training_learns_resumes_and_exports(tmp_path: Path) -> None:
 
     geometry = ExportConfig(window_steps=16, future_steps=3)
     path = tmp_path / "encoder.onnx"
-    spec = export_bundled(run / CHECKPOINT_NAME, geometry, path, TINY)
+    spec = export_bundled([run / CHECKPOINT_NAME], geometry, path, TINY)
     encoder = AudioEncoder.from_onnx(path)
     assert encoder.spec == spec and spec.labels == PHONES and spec.look_ahead_ms == 72.5
     windows = torch.from_numpy(tones(seed=9).samples[: 4 * spec.window_samples].reshape(4, -1).astype(np.float32) / 32768)
     with torch.no_grad():
-        wanted = torch.log_softmax(frame_logits(averaged_network(run / CHECKPOINT_NAME, TINY), normalised(windows)), -1)
+        wanted = torch.log_softmax(frame_logits(averaged_network([run / CHECKPOINT_NAME], TINY), normalised(windows)), -1)
     wanted = wanted[:, 11:13].clamp(-10, 0).numpy()
     # Packing rounds the weights; without it the values are the same.
     np.testing.assert_allclose(encoder.encode_windows(windows.numpy()), wanted, atol=0.3)
-    export_bundled(run / CHECKPOINT_NAME, dataclasses.replace(geometry, packed=False), path, TINY)
+    export_bundled([run / CHECKPOINT_NAME], dataclasses.replace(geometry, packed=False), path, TINY)
     np.testing.assert_allclose(AudioEncoder.from_onnx(path).encode_windows(windows.numpy()), wanted, atol=1e-4)
+
+
+def test_several_runs_are_averaged(tmp_path: Path) -> None:
+    paths, states = [], []
+    for seed in range(2):
+        torch.manual_seed(seed)
+        states.append(build_network(TINY).state_dict())
+        paths.append(tmp_path / f"{seed}.pt")
+        torch.save({"averaged": states[-1]}, paths[-1])
+    mean = averaged_network(paths, TINY).state_dict()
+    for name, value in mean.items():
+        torch.testing.assert_close(value, (states[0][name] + states[1][name]) / 2)
+    other = tmp_path / "other.pt"
+    torch.save({"averaged": build_network(dataclasses.replace(TINY, hidden=2 * TINY.hidden)).state_dict()}, other)
+    with pytest.raises(BadInput, match="one and the same network"):
+        averaged_network([other], TINY)
+    with pytest.raises(BadInput, match="one and the same network"):
+        averaged_network([paths[0], other], TINY)
 
 
 def test_train_rejects_a_missing_corpus_and_foreign_checkpoints(tmp_path: Path) -> None:
@@ -207,6 +225,6 @@ def test_train_rejects_a_missing_corpus_and_foreign_checkpoints(tmp_path: Path) 
     foreign = tmp_path / "foreign.pt"
     foreign.write_bytes(b"nothing")
     with pytest.raises(BadInput, match="not a checkpoint"):
-        averaged_network(foreign, TINY)
+        averaged_network([foreign], TINY)
     with pytest.raises(BadInput, match="minutes"):
         TrainingConfig(minutes=0)
