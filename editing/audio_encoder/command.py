@@ -37,7 +37,7 @@ def parser() -> argparse.ArgumentParser:
     train.add_argument("--live-from", type=float, default=0.7, help="share of the run after which live steps count more (default 0.7)")
     train.add_argument("--threads", type=int, default=2, help="of torch (default 2)")
     train.add_argument("--seed", type=int, default=0, help="of everything random (default 0)")
-    train.add_argument("--start-from", type=Path, help="checkpoint of another run whose weights to begin with")
+    train.add_argument("--start-from", type=Path, nargs="+", default=[], help="folders of other runs; their weights' mean is the start")
 
     export = steps.add_parser("export", help="write the network of one or several runs as the bundled encoder")
     export.add_argument(
@@ -79,7 +79,7 @@ def _corpus(arguments: argparse.Namespace) -> int:
 
 
 def _train(arguments: argparse.Namespace) -> int:
-    from editing.audio_encoder.training import TrainingConfig, train
+    from editing.audio_encoder.training import CHECKPOINT_NAME, TrainingConfig, train
 
     if arguments.batch < 1 or arguments.threads < 1:
         raise BadInput(f"--batch {arguments.batch}, --threads {arguments.threads}: 1 or more is possible")
@@ -92,7 +92,7 @@ def _train(arguments: argparse.Namespace) -> int:
         threads=arguments.threads,
         seed=arguments.seed,
     )
-    print(f"wrote {train(config, arguments.corpus, arguments.out, arguments.start_from)}")
+    print(f"wrote {train(config, arguments.corpus, arguments.out, [run / CHECKPOINT_NAME for run in arguments.start_from])}")
     return 0
 
 

@@ -189,10 +189,13 @@ def train(
     config: TrainingConfig,
     corpus: Path,
     out: Path,
-    start_from: Path | None = None,
+    start_from: Sequence[Path] = (),
     clock: Callable[[], float] = time.monotonic,
 ) -> Path:
-    """Train, or go on with an unfinished run in `out`; returns the folder with the finished network."""
+    """Train, or go on with an unfinished run in `out`; returns the folder with the finished network.
+
+    A new run begins with the mean of the averaged weights of the checkpoints `start_from`, or else with random weights.
+    """
     import torch
     from tqdm import tqdm
 
@@ -201,9 +204,7 @@ def train(
     shares = {source.name: source.share for source in DEFAULT_SOURCES if source.share > 0}
     recordings = {name: load_source(corpus, name) for name in shares}
     held_out = {name: load_source(corpus, name) for name in (HELD_OUT_ESPEAK, HELD_OUT_SYNTHESISER)}
-    network = build_network(config.network)
-    if start_from is not None:
-        network.load_state_dict(_weights_of(start_from))
+    network = averaged_network(start_from, config.network) if start_from else build_network(config.network)
     averaged: Any = build_network(config.network)
     averaged.load_state_dict(network.state_dict())
     averaged.eval()

@@ -211,6 +211,13 @@ def test_several_runs_are_averaged(tmp_path: Path) -> None:
     mean = averaged_network(paths, TINY).state_dict()
     for name, value in mean.items():
         torch.testing.assert_close(value, (states[0][name] + states[1][name]) / 2)
+    write_corpus(tmp_path / "corpus")
+    still = TrainingConfig(
+        minutes=0.02, batch=2, learning_rate=1e-12, weight_decay=0.0, threads=1, network=TINY, augmentation=POOLS, **GEOMETRY
+    )
+    train(still, tmp_path / "corpus", tmp_path / "run", paths, clock=FakeClock(0.7))
+    for name, value in averaged_network([tmp_path / "run" / CHECKPOINT_NAME], TINY).state_dict().items():
+        torch.testing.assert_close(value, mean[name])
     other = tmp_path / "other.pt"
     torch.save({"averaged": build_network(dataclasses.replace(TINY, hidden=2 * TINY.hidden)).state_dict()}, other)
     with pytest.raises(BadInput, match="one and the same network"):
