@@ -7,7 +7,7 @@ never leaves a pixel free. So a colour belongs to the background only if it came
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -76,7 +76,8 @@ def clean_plate(frames: UInt8[np.ndarray, "n height width 3"], person: Bool[np.n
         rows = slice(top, min(height, top + ROWS_AT_ONCE))
         free = ~person[:, rows]
         band = np.ma.MaskedArray(frames[:, rows], np.repeat(~free[..., None], 3, -1))
-        plate[rows] = np.ma.median(band, axis=0).filled(0).astype(np.uint8)
+        middle: Any = np.ma.median(band, axis=0)  # type: ignore[no-untyped-call]
+        plate[rows] = middle.filled(0).astype(np.uint8)
         agrees = (np.abs(frames[:, rows].astype(np.int16) - plate[rows]).max(-1) <= radius) & free
         known[rows] &= agrees.sum(0) >= STEADY_SHARE * free.sum(0)
     if known.all():
@@ -86,7 +87,9 @@ def clean_plate(frames: UInt8[np.ndarray, "n height width 3"], person: Bool[np.n
     # Large holes are painted in at a quarter of the size first: thin brushes leave streaks across them.
     small = cv2.resize(plate, (width // 4, height // 4), interpolation=cv2.INTER_AREA)
     hole = cv2.resize((~known).astype(np.uint8), (width // 4, height // 4), interpolation=cv2.INTER_AREA)
-    hole = np.maximum(hole, (cv2.resize((~known).astype(np.float32), (width // 4, height // 4), interpolation=cv2.INTER_AREA) > 0).astype(np.uint8))
+    hole = np.maximum(
+        hole, (cv2.resize((~known).astype(np.float32), (width // 4, height // 4), interpolation=cv2.INTER_AREA) > 0).astype(np.uint8)
+    )
     coarse = cv2.inpaint(small, hole, INPAINT_RADIUS_PX, cv2.INPAINT_TELEA)
     coarse = cv2.resize(coarse, (width, height), interpolation=cv2.INTER_LINEAR)
     near = cv2.inpaint(plate, (~known).astype(np.uint8), INPAINT_RADIUS_PX, cv2.INPAINT_TELEA)

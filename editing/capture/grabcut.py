@@ -39,6 +39,8 @@ HAIR_LIKE = 2.0
 HAIR_CAP_RADII = (0.46, 0.56)
 """Hair on the skull lies between the face and this ellipse."""
 COVERED_RIM_PX = 5
+WHOLE = (0, 0, 0, 0)
+"""GrabCut asks for a rectangle, and does not look at it when there is a mask."""
 COLOUR_NATS, COVERED_NATS, SURE_NATS = 2.5, 3.0, 2.5
 """Most that colours count for; what an unknown plate counts for; evidence that the cut cannot overrule."""
 HOLE_SHARE = 8e-4
@@ -67,7 +69,7 @@ class ColourModel:
         if len(colours) < 20 * components:
             colours = np.repeat(colours, -(-20 * components // len(colours)), 0)
         cv2.setRNGSeed(0)
-        model = cv2.ml.EM_create()
+        model = cv2.ml.EM.create()
         model.setClustersNumber(components)
         model.trainEM(colours)
         precisions = np.stack([np.linalg.inv(c + COLOUR_FLOOR * np.eye(3)) for c in model.getCovs()])
@@ -169,7 +171,7 @@ class View:
 
         x, y = self.landmarks[CHIN]
         side = np.array(SHOULDERS) * self.unit_px
-        outline = np.concatenate([side, side[::-1] * (-1.0, 1.0)]) + (x, y)
+        outline = np.concatenate([side, side[::-1] * (-1.0, 1.0)]) + np.array([x, y])
         mask = np.zeros((WORK_PX, WORK_PX), np.uint8)
         cv2.fillPoly(mask, [np.round(outline).astype(np.int32)], 1)
         return mask.astype(bool)
@@ -295,7 +297,7 @@ def _cut_together(
     mosaic = np.concatenate([view.picture for view in views], 1)
     mask = np.concatenate([seeds(view, plate, colours) for view in views], 1)
     cv2.setRNGSeed(0)
-    cv2.grabCut(mosaic, mask, None, background, person, 3, cv2.GC_INIT_WITH_MASK)
+    cv2.grabCut(mosaic, mask, WHOLE, background, person, 3, cv2.GC_INIT_WITH_MASK)
 
 
 def _cut(
@@ -308,7 +310,7 @@ def _cut(
     import cv2
 
     mask = seeds(view, plate, colours)
-    cv2.grabCut(view.picture, mask, None, background.copy(), person.copy(), 1, cv2.GC_EVAL_FREEZE_MODEL)
+    cv2.grabCut(view.picture, mask, WHOLE, background.copy(), person.copy(), 1, cv2.GC_EVAL_FREEZE_MODEL)
     return cleaned((mask == cv2.GC_FGD) | (mask == cv2.GC_PR_FGD), view)
 
 
