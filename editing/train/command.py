@@ -37,6 +37,9 @@ def parser() -> argparse.ArgumentParser:
     p.add_argument("--head-steps", type=int, help="steps of the head stage (default 6000)")
     p.add_argument("--lips-steps", type=int, help="steps of the lip fine-tuning (default 1500)")
     p.add_argument("--torso-steps", type=int, help="steps of the torso stage (default 2000)")
+    p.add_argument(
+        "--refine-poses", action=argparse.BooleanOptionalAction, help="learn head poses too (default: unless true, as synthesize's)"
+    )
     p.add_argument("--seed", type=int, default=0, help="random seed (default 0)")
     p.add_argument("--threads", type=int, default=2, help="CPU threads (default 2)")
     p.add_argument("--restart", action="store_true", help="ignore a checkpoint of an earlier run")
@@ -55,7 +58,8 @@ def main(argv: list[str]) -> int:
 
     from editing.dataset import Dataset
     from editing.train.clip import TrainingClip
-    from editing.train.config import TrainConfig
+    from editing.train.config import ESTIMATED_POSE_RATE, TrainConfig
+    from editing.train.pose_refinement import poses_are_estimated
     from editing.train.speech import SpeechLessons
     from editing.train.trainer import Trainer
     from renderer.audio.export import load_encoder
@@ -67,7 +71,9 @@ def main(argv: list[str]) -> int:
     encoder = load_encoder(arguments.encoder)
     stages = ("speech_steps", "head_steps", "lips_steps", "torso_steps")
     steps = {name: getattr(arguments, name) for name in stages if getattr(arguments, name) is not None}
-    config: TrainConfig = dataclasses.replace(TrainConfig(seed=arguments.seed, threads=arguments.threads), **steps)
+    refine = poses_are_estimated(dataset) if arguments.refine_poses is None else arguments.refine_poses
+    pose_rate = ESTIMATED_POSE_RATE if refine else 0.0
+    config: TrainConfig = dataclasses.replace(TrainConfig(seed=arguments.seed, threads=arguments.threads, pose_rate=pose_rate), **steps)
     field_config = field_config_for(dataset, encoder.spec, arguments.look_ahead_ms, arguments.finest_resolution)
     print(f"reading {dataset.meta.n_frames} frames and their sound", flush=True)
     clip = TrainingClip(dataset, encoder, field_config)
