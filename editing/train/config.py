@@ -66,12 +66,29 @@ class TrainConfig:
     """Initial Adam rate of the head poses in radians and head units a step, decayed with the rest; 0 keeps the dataset's. An addition
     to the paper; see `pose_refinement`."""
     pose_start_step: int = 500
-    """Step of the head stage from which poses are refined: before, a field is too blurred to tell where its head should be."""
+    """Step of the head stage from which poses are refined (sooner in a short one): before, a field is too blurred to tell where its head
+    should be."""
     pose_prior_weight: float = 0.1
     """Of the poses' mean squared update."""
     seed: int = 0
     threads: int = 2
     """Of a CPU. A resumed training equals an uninterrupted one bit for bit if both use the same number."""
+
+    @property
+    def coarse_steps(self) -> int:
+        """Steps of the head stage in which a ray may spend `training_samples_per_ray`."""
+        return self.head_steps // 2
+
+    @property
+    def pose_steps(self) -> range:
+        """Steps of the head stage in which poses are refined.
+
+        They end with the coarse ones: where rays are cut off after a few samples, which ones those are changes with the pose in jumps
+        that a gradient does not see, and poses drift (in a small trial their error grew by half again).
+        """
+        if self.pose_rate == 0.0:
+            return range(0)
+        return range(min(self.pose_start_step, self.coarse_steps // 2), self.coarse_steps)
 
     def __post_init__(self) -> None:
         for name in ("speech_steps", "head_steps", "lips_steps", "torso_steps"):

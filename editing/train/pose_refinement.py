@@ -1,7 +1,7 @@
 """Head poses learned together with the field: a capture's are off by about a pixel and a degree, which blurs what is trained with them.
 
-Frame k's pose is R = exp(w_k) R_k, t = t_k + (x, y, DEPTH_GAIN z) around the dataset's (R_k, t_k); (w_k, x, y, z) is its row of `updates`:
-radians and head units, camera axes. The gradient reaches it through the samples' positions alone: distances along rays do not move with
+Frame k's pose is R = exp(w_k) R_k, t = t_k + d_k around the dataset's (R_k, t_k); (w_k, d_k) is its row of `updates`: radians and
+head units, camera axes. The gradient reaches it through the samples' positions alone: distances along rays do not move with
 a pose, and what the view direction adds is small and neglected, though the direction itself follows the pose.
 
 The field could turn as a whole with all poses and look the same. This gauge is fixed by the clip: no update, seen from the head, has a
@@ -27,9 +27,6 @@ if TYPE_CHECKING:
 
     from editing.dataset import Dataset
 
-DEPTH_GAIN = 3.0
-"""Moving a head in depth moves its picture several times less than moving it aside; a step along the axis is so much longer."""
-
 
 class PoseRefinement:
     """Updates of all poses of a clip, and their optimiser."""
@@ -46,7 +43,7 @@ class PoseRefinement:
         chosen = slice(None) if frames is None else torch.as_tensor(frames)
         captured, update = self.captured[chosen], self.updates[chosen]
         rotation = torch.matrix_exp(_skew(update[:, :3])) @ captured[:, :3, :3]
-        translation = captured[:, :3, 3] + update[:, 3:] * update.new_tensor([1.0, 1.0, DEPTH_GAIN])
+        translation = captured[:, :3, 3] + update[:, 3:]
         top = torch.cat([rotation, translation[..., None]], dim=2)
         return torch.cat([top, captured[:, 3:]], dim=1)
 
@@ -66,11 +63,9 @@ class PoseRefinement:
     def _fix_gauge(self) -> None:
         """A motion of the head's own frame is one constant update seen from the head, to first order: the mean over frames."""
         rotation = self.poses()[:, :3, :3]
-        for part, gain in ((slice(0, 3), 1.0), (slice(3, 6), DEPTH_GAIN)):
-            scale = self.updates.new_tensor([1.0, 1.0, gain])
-            update = self.updates[:, part] * scale
-            common = (rotation.transpose(1, 2) @ update[..., None]).mean(0)
-            self.updates[:, part] -= (rotation @ common)[..., 0] / scale
+        for part in (slice(0, 3), slice(3, 6)):
+            common = (rotation.transpose(1, 2) @ self.updates[:, part, None]).mean(0)
+            self.updates[:, part] -= (rotation @ common)[..., 0]
 
     def state_dict(self) -> dict[str, Tensor]:
         state = {f"adam/{name}": value for name, value in self.optimiser.state.get(self.updates, {}).items()}

@@ -66,7 +66,7 @@ class HeadStage:
             rays_o,
             rays_d,
             self.occupancy.hull if whole_hull else self.occupancy.grid,
-            self._coarse_march if whole_hull or (index < config.head_steps // 2 and not lips) else field.config,
+            self._coarse_march if whole_hull or (index < config.coarse_steps and not lips) else field.config,
             torch.from_numpy(self.rng.random(len(rays_o), dtype=np.float32) - 0.5),
         )
         out = self._evaluate(batch, samples, poses)

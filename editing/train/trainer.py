@@ -123,8 +123,6 @@ class Trainer:
                             last_saved = time.monotonic()
                     if stage != STAGES[-1]:
                         self.stage, self.step = STAGES[STAGES.index(stage) + 1], 0
-                    if stage == "head":
-                        self._settle_poses()
             except KeyboardInterrupt:
                 if not within_step:
                     self.save_checkpoint()
@@ -139,13 +137,16 @@ class Trainer:
             result = torso.step(self.step)
         else:
             self._speech_step(self.config.speech_weight)
-            # Lip patches alone would let the rest of the head drift, so every other step is an ordinary one. Poses rest then: lips that
-            # speech does not explain yet would be explained by nodding.
-            refine = self.config.pose_rate > 0.0 and stage == "head" and self.step >= self.config.pose_start_step
+            # Lip patches alone would let the rest of the head drift, so every other step is an ordinary one.
             lips = stage == "lips" and self.step % 2 == 0
+            pose_steps = self.config.pose_steps if stage == "head" else range(0)
+            refine = self.step in pose_steps
             result = self.head.step(self.step, lips, self.poses if refine else None)
             if refine:
-                self.poses.step(rate_at(self.step, n_steps, self.config.pose_rate, self.config.final_rate))
+                done = pose_steps.index(self.step)
+                self.poses.step(rate_at(done, len(pose_steps), self.config.pose_rate, self.config.final_rate))
+                if done == len(pose_steps) - 1:
+                    self._settle_poses()
         self._optimise(part, stage, n_steps)
         self.step += 1
         if self.step % EMA_EVERY == 0:
@@ -153,9 +154,8 @@ class Trainer:
         return result
 
     def _settle_poses(self) -> None:
-        """From the end of the head stage on, everything uses the refined poses: lips, torso, the occupancy and the avatar's track."""
-        if self.config.pose_rate > 0.0:
-            self.clip.use_poses(self.poses.poses().detach().numpy())
+        """The refinement is done: from now on everything uses its poses, the torso, the occupancy and the avatar's track among it."""
+        self.clip.use_poses(self.poses.poses().detach().numpy())
 
     def _speech_step(self, weight: float) -> StepReport:
         n = self.config.speech_frames_per_step
@@ -254,7 +254,8 @@ class Trainer:
         self.stage, self.step, self.seconds = state["stage"], state["step"], state["seconds"]
         self.rng.bit_generator.state = state["rng"]
         self.head.samples_per_ray = state["samples_per_ray"]
-        if STAGES.index(self.stage) > STAGES.index("head"):
+        steps = self.config.pose_steps
+        if steps and (STAGES.index(self.stage), self.step) >= (STAGES.index("head"), steps.stop):
             self._settle_poses()
 
     def _identity(self) -> str:

@@ -33,8 +33,8 @@ if TYPE_CHECKING:
 CONFIG = TrainConfig(speech_steps=30, head_steps=60, lips_steps=4, torso_steps=60, speech_frames_per_step=32, frames_per_step=4,
                       samples_per_step=8192, torso_pixels_per_step=2048,
                      prune_after=20, patch_px=8, threads=1)  # fmt: skip
-REFINING = dataclasses.replace(CONFIG, pose_rate=1e-3, pose_start_step=20)
-BRIEF = {"speech_steps": 1, "head_steps": 6, "lips_steps": 1, "torso_steps": 2, "pose_start_step": 2}
+REFINING = dataclasses.replace(CONFIG, pose_rate=1e-3, pose_start_step=4)
+BRIEF = {"speech_steps": 1, "head_steps": 6, "lips_steps": 1, "torso_steps": 2, "pose_start_step": 0}
 """Torch's threads wait busily for one another: on a machine with other work a step takes most of a second."""
 
 
@@ -92,8 +92,8 @@ def test_training_learns_the_head_and_the_torso(clip: TrainingClip, tmp_path: Pa
     ("config", "cuts"),
     [
         (CONFIG, [("head", 37)]),
-        (REFINING, [("speech", 11), ("head", 37), ("head", 60), ("lips", 3), ("torso", 25)]),
-        (dataclasses.replace(REFINING, threads=2, **BRIEF), [("head", 4), ("torso", 1)]),
+        (REFINING, [("speech", 11), ("head", 17), ("head", 30), ("head", 60), ("lips", 3), ("torso", 25)]),
+        (dataclasses.replace(REFINING, threads=2, **BRIEF), [("head", 2), ("torso", 1)]),
     ],
     ids=["captured poses", "refined poses", "two threads"],
 )
@@ -126,6 +126,7 @@ def test_interrupted_training_equals_an_uninterrupted_one(
     assert torch.equal(resumed.occupancy.seen, whole.occupancy.seen)
     assert torch.equal(resumed.poses.updates, whole.poses.updates)
     np.testing.assert_array_equal(clip.poses, wholes_poses)
+    np.testing.assert_array_equal(resumed.avatar("tiny", AudioEncoder.bundled()).pose_track, wholes_poses)
     assert np.array_equal(clip.poses, clip.dataset.track.camera_from_head) == (config.pose_rate == 0.0)
 
 
