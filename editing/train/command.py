@@ -98,13 +98,13 @@ def main(argv: list[str]) -> int:
 
 def config_for(arguments: argparse.Namespace, dataset: Dataset) -> TrainConfig:
     """The schedule that the options ask for, with the dataset's own default for its poses."""
-    from editing.train.config import ESTIMATED_POSE_RATE, TrainConfig
+    from editing.train.config import TrainConfig, estimated_pose_rate
     from editing.train.pose_refinement import poses_are_estimated
 
     stages = ("speech_steps", "head_steps", "lips_steps", "torso_steps")
     steps = {name: getattr(arguments, name) for name in stages if getattr(arguments, name) is not None}
     refine = poses_are_estimated(dataset) if arguments.refine_poses is None else arguments.refine_poses
-    pose_rate = ESTIMATED_POSE_RATE if refine else 0.0
+    pose_rate = estimated_pose_rate(dataset.meta.n_frames) if refine else 0.0
     return TrainConfig(seed=arguments.seed, threads=arguments.threads, pose_rate=pose_rate, **steps)
 
 
