@@ -63,13 +63,17 @@ class TrainingClip:
         self._label_ids = dataset.meta.labels
         self._band = max(1, round(BAND_PX * self.height / 256))
         self.windows = clip_windows(dataset.audio(), encoder, config.audio_window, self.n_frames)
-        poses = dataset.track.camera_from_head
-        self.poses = poses
         self.eye_ratio = dataset.track.eye_ratio.astype(np.float32)
-        self.harmonics = np.stack([spherical_harmonics(view_direction(p, config.head_centre)) for p in poses])
-        self.pose_codes = np.stack([pose_code(p, config) for p in poses])
+        self._config = config
+        self.use_poses(dataset.track.camera_from_head)
         self._regions: dict[int, Regions] = {}
         self._behind: dict[int, UInt8[np.ndarray, "n_pixels 3"]] = {}
+
+    def use_poses(self, poses: Float[np.ndarray, "n_frames 4 4"]) -> None:
+        """Take these head poses, camera from head, from now on: the dataset's, or refined ones."""
+        self.poses = poses
+        self.harmonics = view_harmonics(poses, self._config)
+        self.pose_codes = np.stack([pose_code(p, self._config) for p in poses])
 
     def picture(self, frame: int) -> UInt8[np.ndarray, "n_pixels 3"]:
         return self.dataset.frames[frame].reshape(-1, 3)
@@ -107,6 +111,11 @@ class TrainingClip:
     def torso_target(self, frame: int) -> tuple[UInt8[np.ndarray, "height width 3"], Bool[np.ndarray, "height width"]]:
         """The picture without the head, and where it shows torso."""
         return continue_neck(self.dataset.frames[frame], self.mask(frame, TORSO_LABELS), self.head_mask(frame), self.dataset.background)
+
+
+def view_harmonics(poses: Float[np.ndarray, "n 4 4"], config: FieldConfig) -> Float[np.ndarray, "n 16"]:
+    """What the head's colour sees of each pose: the harmonics of its view direction."""
+    return np.stack([spherical_harmonics(view_direction(p, config.head_centre)) for p in poses])
 
 
 def clip_windows(

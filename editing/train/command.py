@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import argparse
-import dataclasses
 import json
 import math
 from pathlib import Path
@@ -37,6 +36,11 @@ def parser() -> argparse.ArgumentParser:
     p.add_argument("--head-steps", type=int, help="steps of the head stage (default 6000)")
     p.add_argument("--lips-steps", type=int, help="steps of the lip fine-tuning (default 1500)")
     p.add_argument("--torso-steps", type=int, help="steps of the torso stage (default 2000)")
+    p.add_argument(
+        "--refine-poses",
+        action=argparse.BooleanOptionalAction,
+        help="learn head poses too (default: where they are estimates; those of synthesize are true)",
+    )
     p.add_argument("--seed", type=int, default=0, help="random seed (default 0)")
     p.add_argument("--threads", type=int, default=2, help="CPU threads (default 2)")
     p.add_argument("--restart", action="store_true", help="ignore a checkpoint of an earlier run")
@@ -55,7 +59,6 @@ def main(argv: list[str]) -> int:
 
     from editing.dataset import Dataset
     from editing.train.clip import TrainingClip
-    from editing.train.config import TrainConfig
     from editing.train.speech import SpeechLessons
     from editing.train.trainer import Trainer
     from renderer.audio.export import load_encoder
@@ -65,9 +68,7 @@ def main(argv: list[str]) -> int:
 
     dataset = Dataset.open(arguments.dataset)
     encoder = load_encoder(arguments.encoder)
-    stages = ("speech_steps", "head_steps", "lips_steps", "torso_steps")
-    steps = {name: getattr(arguments, name) for name in stages if getattr(arguments, name) is not None}
-    config: TrainConfig = dataclasses.replace(TrainConfig(seed=arguments.seed, threads=arguments.threads), **steps)
+    config = config_for(arguments, dataset)
     field_config = field_config_for(dataset, encoder.spec, arguments.look_ahead_ms, arguments.finest_resolution)
     print(f"reading {dataset.meta.n_frames} frames and their sound", flush=True)
     clip = TrainingClip(dataset, encoder, field_config)
@@ -93,6 +94,18 @@ def main(argv: list[str]) -> int:
     checkpoint.unlink(missing_ok=True)
     print(f"wrote {arguments.out} (SHA-256 {sha256[:12]}…) after {trainer.seconds / 60:.1f} minutes of training")
     return 0
+
+
+def config_for(arguments: argparse.Namespace, dataset: Dataset) -> TrainConfig:
+    """The schedule that the options ask for, with the dataset's own default for its poses."""
+    from editing.train.config import TrainConfig, estimated_pose_rate
+    from editing.train.pose_refinement import poses_are_estimated
+
+    stages = ("speech_steps", "head_steps", "lips_steps", "torso_steps")
+    steps = {name: getattr(arguments, name) for name in stages if getattr(arguments, name) is not None}
+    refine = poses_are_estimated(dataset) if arguments.refine_poses is None else arguments.refine_poses
+    pose_rate = estimated_pose_rate(dataset.meta.n_frames) if refine else 0.0
+    return TrainConfig(seed=arguments.seed, threads=arguments.threads, pose_rate=pose_rate, **steps)
 
 
 def field_config_for(dataset: Dataset, encoder: EncoderSpec, look_ahead_ms: float, finest_resolution: int) -> FieldConfig:
