@@ -1,7 +1,8 @@
 """How far the sound alone says that a mouth is open: what a cross-driven mouth, which has no true pictures, can be held against.
 
-The bundled audio encoder hears the phones; the probability of the viseme class "open" (AA, AE, AH, AW, AY), averaged over a frame's 40 ms,
-is high where a mouth opens widely. It knows nothing of the speaker's habits: a real mouth's correlation with it stands beside.
+The bundled audio encoder hears the phones; the probability of the viseme class "open" (AA, AE, AH, AW, AY), averaged over a frame and its
+two neighbours because lips are slower than phones, is high where a mouth opens widely. It knows nothing of the speaker's habits, so a real
+mouth's correlation with it stands beside where there is one.
 """
 
 from __future__ import annotations
@@ -22,9 +23,13 @@ if TYPE_CHECKING:
 
     from renderer.audio.encoder import AudioEncoder
 
+SMOOTHED_FRAMES = 3
+
 
 def open_probability(encoder: AudioEncoder, samples: Float[np.ndarray, " n_samples"], n_frames: int) -> Float[np.ndarray, " n_frames"]:
-    """Probability of the viseme "open" in each frame of a sound; `encoder` must tell the project's phones."""
+    """Probability of the viseme "open" around each frame of a sound; `encoder` must tell the project's phones."""
+    from scipy import ndimage
+
     if encoder.spec.labels != PHONES:
         raise BadInput(f"encoder {encoder.spec.id!r} has other classes than the project's phones")
     features = encode_all(encoder, samples)
@@ -33,4 +38,5 @@ def open_probability(encoder: AudioEncoder, samples: Float[np.ndarray, " n_sampl
     frame = centres // SAMPLES_PER_FRAME
     inside = frame < n_frames
     totals = np.bincount(frame[inside], probabilities[inside], minlength=n_frames)
-    return totals / np.maximum(1, np.bincount(frame[inside], minlength=n_frames))
+    means = totals / np.maximum(1, np.bincount(frame[inside], minlength=n_frames))
+    return ndimage.uniform_filter1d(means, SMOOTHED_FRAMES, mode="nearest")

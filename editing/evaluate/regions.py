@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
 LIP_MARGIN_PX = 3
 """The lips' surroundings count as well: that is where a mouth that is open too far or too little goes."""
-MOUTH_MARGIN = 0.5
+MOUTH_MARGIN = 0.3
 """Of the mouth's width, around it in a close-up."""
 
 

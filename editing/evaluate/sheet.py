@@ -28,7 +28,8 @@ DEPTH_PX = 128
 """Height of the depth map before it is enlarged: the torch reference renders it."""
 SURFACE_OPACITY = 0.5
 """Less opaque rays show no surface."""
-DARKEST = 0.15
+SCALE_PERCENTILES = (1.0, 95.0)
+DARKEST = 0.1
 """Grey of the farthest surface, 0…1."""
 
 
@@ -52,25 +53,22 @@ def difference(real: UInt8[np.ndarray, "h w 3"], rendered: UInt8[np.ndarray, "h 
     return np.minimum(apart, 255).astype(np.uint8)
 
 
-def shaded_depth(
-    distance: Float[np.ndarray, "h w"], opacity: Float[np.ndarray, "h w"], nearest: float, farthest: float
-) -> UInt8[np.ndarray, "h w 3"]:
-    """Distances in head units as greys."""
+def shaded_depth(distance: Float[np.ndarray, "h w"], opacity: Float[np.ndarray, "h w"]) -> UInt8[np.ndarray, "h w 3"]:
+    """Distances in head units as greys; a few stray rays at either end do not set the scale."""
+    surface = opacity >= SURFACE_OPACITY
+    nearest, farthest = np.percentile(distance[surface], SCALE_PERCENTILES) if surface.any() else (0.0, 1.0)
     nearness = np.clip((farthest - distance) / max(farthest - nearest, 1e-6), 0.0, 1.0)
-    grey = np.where(opacity >= SURFACE_OPACITY, DARKEST + (1.0 - DARKEST) * nearness, 0.0)
+    grey = np.where(surface, DARKEST + (1.0 - DARKEST) * nearness, 0.0)
     return np.repeat(quantise(grey)[..., None], 3, axis=2)
 
 
 def depth_row(drive: Drive, indices: Sequence[int], width: int, height: int) -> list[UInt8[np.ndarray, "h w 3"]]:
-    """Depth of each frame, all on one scale."""
+    """Depth of each frame, from its own nearest to its own farthest surface."""
     from renderer.backends.base import RenderOptions
     from renderer.backends.torch_backend import TorchBackend
 
     backend = TorchBackend(drive.avatar, RenderOptions(size=min(DEPTH_PX, drive.avatar.camera.height), threads=drive.threads))
-    maps = [backend.depth(drive.condition(index)) for index in indices]
-    surfaces = np.concatenate([distance[opacity >= SURFACE_OPACITY] for distance, opacity in maps])
-    nearest, farthest = np.percentile(surfaces, [1, 99]) if len(surfaces) else (0.0, 1.0)
-    pictures = [shaded_depth(distance, opacity, float(nearest), float(farthest)) for distance, opacity in maps]
+    pictures = [shaded_depth(*backend.depth(drive.condition(index))) for index in indices]
     return [quantise(resize_picture(picture, width, height)) for picture in pictures]
 
 
