@@ -1,4 +1,4 @@
-"""The metrics as a table for people: what is better, the unit, and why a value is missing."""
+"""The metrics as a table for people: what is better, the unit, and in notes below why values are missing."""
 
 from __future__ import annotations
 
@@ -56,8 +56,15 @@ def table(result: Mapping[str, Any]) -> str:
     network = f", LPIPS by {result['lpips_network']}" if "lpips_network" in result else ""
     missed = f", no face in {result['face_missed']}" if result["face_missed"] else ""
     lines = [f"{result['setting']}: {result['frames']} frames of {result['size']} px{missed}{network}"]
+    notes: list[str] = []
     for row in ROWS:
         value = result.get(row.key)
-        shown = f"{value:.{row.decimals}f} {row.unit}" if value is not None else result.get(f"{row.key}_reason", "")
+        if value is None:
+            reason = str(result.get(f"{row.key}_reason", "not measured"))
+            if reason not in notes:
+                notes.append(reason)
+            shown = f"– [{notes.index(reason) + 1}]"
+        else:
+            shown = f"{value:.{row.decimals}f} {row.unit}"
         lines.append(f"{row.title:28}{row.better}  {shown}".rstrip())
-    return "\n".join(lines)
+    return "\n".join((*lines, *(f"[{number}] {note}" for number, note in enumerate(notes, start=1))))

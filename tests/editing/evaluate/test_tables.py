@@ -147,3 +147,13 @@ def test_consecutive_frames_are_as_many_but_not_too_few() -> None:
     assert consecutive(range(10, 1000, 1)) == range(10, 1000)
     assert consecutive(range(10, 1000, 60)) == range(10, 135)
     assert consecutive(range(10, 40, 5)) == range(10, 40)
+
+
+def test_table_says_each_reason_once() -> None:
+    result = {"setting": "cross-driven", "frames": 3, "size": 64, "face_missed": 1, "psnr_db": 30.123, "sync_offset_frames": -2}
+    result |= {"ssim": None, "ssim_reason": "not available: one", "lpips": None, "lpips_reason": "not available: one"}
+    lines = table(result).splitlines()
+    assert lines[0] == "cross-driven: 3 frames of 64 px, no face in 1"
+    assert lines[1].endswith("30.12 dB") and any(line.endswith("-2 frames") for line in lines)
+    assert sum("not available: one" in line for line in lines) == 1
+    assert len(lines) == 1 + len(ROWS) + 2
