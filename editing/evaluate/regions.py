@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 LIP_MARGIN_PX = 3
 """The lips' surroundings count as well: that is where a mouth that is open too far or too little goes."""
 MOUTH_MARGIN = 0.3
-"""Of the mouth's width, around it in a close-up."""
+"""Of the mouth's width, on either side of it in a close-up."""
 
 
 def mask(dataset: Dataset, frame: int, names: Sequence[str]) -> Bool[np.ndarray, "h w"]:
@@ -37,13 +37,20 @@ def regions(dataset: Dataset, frame: int) -> dict[str, Bool[np.ndarray, "h w"]]:
     }
 
 
-def mouth_square(dataset: Dataset, frame: int) -> tuple[slice, slice]:
-    """Rows and columns of a square around the mouth that lies within the picture."""
+def mouth_squares(dataset: Dataset, frames: Sequence[int]) -> list[tuple[slice, slice]]:
+    """Rows and columns of a square around each frame's mouth: of one size, that of the widest mouth, and within the picture."""
     height, width = dataset.labels.shape[1:]
-    ys, xs = np.nonzero(mask(dataset, frame, LIP_LABELS))
-    if not len(xs):
-        xs, ys = np.array([width * 3 // 8, width * 5 // 8]), np.array([height * 5 // 8])
-    size = min(height, width, round((1.0 + 2.0 * MOUTH_MARGIN) * (int(np.ptp(xs)) + 1)))
-    left = min(max(0, round((int(xs.min()) + int(xs.max()) + 1 - size) / 2)), width - size)
-    top = min(max(0, round((int(ys.min()) + int(ys.max()) + 1 - size) / 2)), height - size)
-    return slice(top, top + size), slice(left, left + size)
+    boxes = []
+    for frame in frames:
+        ys, xs = np.nonzero(mask(dataset, frame, LIP_LABELS))
+        if not len(xs):
+            xs, ys = np.array([width * 3 // 8, width * 5 // 8]), np.array([height * 5 // 8])
+        boxes.append((int(xs.min()), int(xs.max()) + 1, int(ys.min()), int(ys.max()) + 1))
+    widest = max(right - left for left, right, _, _ in boxes)
+    size = min(height, width, round((1.0 + 2.0 * MOUTH_MARGIN) * widest))
+
+    def side(low: int, high: int, end: int) -> slice:
+        first = min(max(0, round((low + high - size) / 2)), end - size)
+        return slice(first, first + size)
+
+    return [(side(top, bottom, height), side(left, right, width)) for left, right, top, bottom in boxes]

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from editing.evaluate.regions import mouth_square
+from editing.evaluate.regions import mouth_squares
 from renderer.images import encode_picture, quantise, resize_picture
 
 if TYPE_CHECKING:
@@ -77,7 +77,7 @@ def compose(drive: Drive, columns: Sequence[SheetFrame]) -> UInt8[np.ndarray, "s
     height, width = columns[0].rendered.shape[:2]
     rendered = [column.rendered for column in columns]
     real = [column.real for column in columns if column.real is not None]
-    squares = [mouth_square(drive.dataset, drive.pose_frame(column.index)) for column in columns]
+    squares = mouth_squares(drive.dataset, [drive.pose_frame(column.index) for column in columns])
 
     def mouths(pictures: Sequence[UInt8[np.ndarray, "h w 3"]]) -> list[UInt8[np.ndarray, "w w 3"]]:
         cut = (np.ascontiguousarray(picture[square]) for picture, square in zip(pictures, squares, strict=True))

@@ -4,7 +4,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from editing.evaluate.regions import mouth_square, regions
+from editing.evaluate.regions import mouth_squares, regions
 from editing.evaluate.sheet import SheetFrame, compose, difference, shaded_depth, sheet_frames
 
 if TYPE_CHECKING:
@@ -47,7 +47,12 @@ def test_regions_lie_within_each_other_and_the_mouth_within_its_square(drive: Dr
     found = regions(drive.dataset, 0)
     assert found["head"].sum() > found["face"].sum() > found["lips"].sum() > 0
     assert not (found["face"] & ~found["head"]).any()
-    rows, columns = mouth_square(drive.dataset, 0)
-    assert rows.stop - rows.start == columns.stop - columns.start and rows.start >= 0 and columns.stop <= SIZE_PX
-    lips = np.isin(drive.dataset.labels[0], [drive.dataset.meta.labels[name] for name in ("lips", "teeth", "mouth")])
-    assert lips[rows, columns].sum() == lips.sum()
+    frames = (0, 10, 20)
+    ids = [drive.dataset.meta.labels[name] for name in ("lips", "teeth", "mouth")]
+    sizes = set()
+    for frame, (rows, columns) in zip(frames, mouth_squares(drive.dataset, frames), strict=True):
+        sizes |= {rows.stop - rows.start, columns.stop - columns.start}
+        assert rows.start >= 0 and columns.start >= 0 and rows.stop <= SIZE_PX and columns.stop <= SIZE_PX
+        lips = np.isin(drive.dataset.labels[frame], ids)
+        assert lips[rows, columns].sum() == lips.sum() > 0
+    assert len(sizes) == 1, "close-ups of different scales"
