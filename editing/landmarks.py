@@ -49,10 +49,12 @@ EYE_LIDS = ((159, 145, 33, 133), (386, 374, 362, 263))
 class Face:
     """One detected face."""
 
-    landmarks: Float32[np.ndarray, "478 3"]
-    """x, y in pixels; z in the same scale, smaller is nearer, without a meaningful origin"""
+    landmarks: Float32[np.ndarray, "478 2"]
+    """pixels"""
+    depth: Float32[np.ndarray, " 478"]
+    """of the landmarks, in pixels too: smaller is nearer, without a meaningful origin"""
     blendshapes: dict[str, float]
-    """ARKit's names, 0…1"""
+    """0…1 by MediaPipe's (ARKit's) names"""
     pose: Float32[np.ndarray, "4 4"]
     """rough camera-from-head in centimetres, OpenGL axes, for a camera with a vertical field of view of 63°"""
 
@@ -93,7 +95,8 @@ class LandmarkDetector:
         found = self._detector.detect(image)
         return [
             Face(
-                np.array([(p.x * width, p.y * height, p.z * width) for p in landmarks], np.float32),
+                np.array([(p.x * width, p.y * height) for p in landmarks], np.float32),
+                np.array([p.z * width for p in landmarks], np.float32),
                 {category.category_name: float(category.score) for category in blendshapes},
                 np.asarray(matrix, np.float32),
             )
@@ -102,10 +105,15 @@ class LandmarkDetector:
             )
         ]
 
-    def detect(self, picture: UInt8[np.ndarray, "h w 3"]) -> Float[np.ndarray, "478 2"] | None:
-        """Landmarks in pixels of the first face of `picture`, or None where no face is found."""
+    def detect_face(self, picture: UInt8[np.ndarray, "h w 3"]) -> Face | None:
+        """The first face in `picture`, or None where none is found."""
         faces = self.faces(picture)
-        return faces[0].landmarks[:, :2] if faces else None
+        return faces[0] if faces else None
+
+    def detect(self, picture: UInt8[np.ndarray, "h w 3"]) -> Float[np.ndarray, "478 2"] | None:
+        """Landmarks in pixels of `picture`, or None where no face is found."""
+        face = self.detect_face(picture)
+        return None if face is None else face.landmarks
 
     def close(self) -> None:
         self._detector.close()

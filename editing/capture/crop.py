@@ -45,9 +45,9 @@ class Crop:
         return np.asarray(cv2.resize(square, (size_px, size_px), interpolation=method))
 
 
-def choose_crop(width: int, height: int, faces: Sequence[Float[np.ndarray, "478 3"]]) -> Crop:
+def choose_crop(width: int, height: int, faces: Sequence[Float[np.ndarray, "478 2"]]) -> Crop:
     """From the landmarks of some pictures spread over the clip, in source pixels. Raises BadInput if the face is too small."""
-    ovals = np.stack([face[list(FACE_OVAL), :2] for face in faces])
+    ovals = np.stack([face[list(FACE_OVAL)] for face in faces])
     low, high = ovals.min(1), ovals.max(1)
     tall = float(np.median(high[:, 1] - low[:, 1]))
     if tall < SMALLEST_FACE_PX:

@@ -124,7 +124,7 @@ class _Worker:
             faces = sorted(self.detector.faces(frame), key=_tall, reverse=True)
             n_faces[k] = sum(_tall(face) > RIVAL_HEIGHT * _tall(faces[0]) for face in faces)
             if faces:
-                landmarks[k], rough[k] = faces[0].landmarks, faces[0].pose
+                landmarks[k], rough[k] = np.column_stack([faces[0].landmarks, faces[0].depth]), faces[0].pose
                 sharpness[k], brightness[k] = _look(frame, faces[0].landmarks)
         frames.flush()
         unfinished = self.folder / f"track_{index:05d}.tmp.npz"

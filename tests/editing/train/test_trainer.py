@@ -12,8 +12,8 @@ import pytest
 import torch
 
 from editing.dataset import Dataset
-from editing.evaluate.command import evaluate
 from editing.evaluate.metrics import psnr_db
+from editing.evaluate.self_driven import evaluate
 from editing.train.clip import TrainingClip
 from editing.train.command import field_config_for
 from editing.train.command import main as train_main
