@@ -28,7 +28,7 @@ from renderer.errors import BadInput
 from renderer.types import FPS, SAMPLE_RATE_HZ, Camera
 
 if TYPE_CHECKING:
-    from jaxtyping import Bool, Float32, Int16, UInt8
+    from jaxtyping import Bool, Float32, Int, Int16, UInt8
 
 FORMAT = 1
 SAMPLES_PER_FRAME = SAMPLE_RATE_HZ // FPS
@@ -163,6 +163,21 @@ class Dataset:
         with wave.open(str(self.path / "audio.wav"), "rb") as file:
             pcm = np.frombuffer(file.readframes(file.getnframes()), "<i2")
         return np.asarray(pcm.astype(np.float32) / _PCM16_SCALE)
+
+
+def held_out_frames(spec: str, n_frames: int) -> Int[np.ndarray, " n"]:
+    """Indices of the frames kept from training: `none`, `every:N` (every N-th), `last:N`. Raises BadInput for anything else."""
+    kind, _, text = spec.partition(":")
+    if spec == "none":
+        return np.zeros(0, np.int64)
+    if kind not in ("every", "last") or not text.isdecimal() or int(text) < 1:
+        raise BadInput(f"--hold-out {spec}: none, every:N or last:N is possible")
+    count = int(text)
+    if kind == "every":
+        return np.arange(count - 1, n_frames, count)
+    if count >= n_frames:
+        raise BadInput(f"--hold-out {spec}: the dataset has {n_frames} frames")
+    return np.arange(n_frames - count, n_frames)
 
 
 # ---- reading -------------------------------------------------------------------------------------------------------

@@ -6,6 +6,7 @@ video mode smooths over time, which would put the lips behind the sound.
 
 from __future__ import annotations
 
+import atexit
 import hashlib
 import os
 from dataclasses import dataclass
@@ -83,6 +84,9 @@ class LandmarkDetector:
             )
         )
 
+        # MediaPipe closes itself too late, when the interpreter is half gone.
+        atexit.register(self.close)
+
     def faces(self, picture: UInt8[np.ndarray, "h w 3"]) -> list[Face]:
         """All faces found, with landmarks in pixels of `picture`."""
         from renderer.images import quantise, resize_picture
@@ -116,4 +120,6 @@ class LandmarkDetector:
         return None if face is None else face.landmarks
 
     def close(self) -> None:
+        """Give the model's memory back; to be called once or more."""
+        atexit.unregister(self.close)
         self._detector.close()

@@ -7,7 +7,7 @@ never leaves a pixel free. So a colour belongs to the background only if it came
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 
@@ -27,6 +27,8 @@ AGREEMENT = 3.0
 STILLNESS_PX = 128
 """Size at which stillness is looked for: its time grows with the frames squared."""
 ROWS_AT_ONCE = 64
+BEYOND = 256
+"""Marks what is not free; sorts after every colour."""
 INPAINT_RADIUS_PX = 4
 
 
@@ -38,6 +40,15 @@ class CleanPlate:
     """complete: where it was never seen, painted in from around"""
     known: Bool[np.ndarray, "height width"]
     """where it was seen"""
+
+
+def _median_where(frames: UInt8[np.ndarray, "n h w 3"], free: Bool[np.ndarray, "n h w"]) -> UInt8[np.ndarray, "h w 3"]:
+    """Each channel's (lower) median over the frames that are free there; 0 where none is."""
+    ordered = np.where(free[..., None], frames, np.int16(BEYOND)).transpose(1, 2, 3, 0)
+    ordered = np.sort(ordered, axis=-1)
+    middle = np.maximum(free.sum(0) - 1, 0) // 2
+    found = np.take_along_axis(ordered, middle[..., None, None], -1)[..., 0]
+    return np.where(found == BEYOND, 0, found).astype(np.uint8)
 
 
 def noise_of(frames: UInt8[np.ndarray, "n height width 3"]) -> float:
@@ -75,9 +86,7 @@ def clean_plate(frames: UInt8[np.ndarray, "n height width 3"], person: Bool[np.n
     for top in range(0, height, ROWS_AT_ONCE):
         rows = slice(top, min(height, top + ROWS_AT_ONCE))
         free = ~person[:, rows]
-        band = np.ma.MaskedArray(frames[:, rows], np.repeat(~free[..., None], 3, -1))
-        middle: Any = np.ma.median(band, axis=0)  # type: ignore[no-untyped-call]
-        plate[rows] = middle.filled(0).astype(np.uint8)
+        plate[rows] = _median_where(frames[:, rows], free)
         agrees = (np.abs(frames[:, rows].astype(np.int16) - plate[rows]).max(-1) <= radius) & free
         known[rows] &= agrees.sum(0) >= STEADY_SHARE * free.sum(0)
     if known.all():

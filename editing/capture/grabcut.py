@@ -8,6 +8,7 @@ that masks do not flicker. After that each frame stands alone, so frames can be 
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import cached_property
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -17,7 +18,7 @@ from editing.capture.labels import LABELS, paint_face, part
 from editing.landmarks import CHIN, FACE_OVAL, FOREHEAD, INNER_LIPS, LEFT_BROW, LEFT_EYE, OUTER_LIPS, RIGHT_BROW, RIGHT_EYE
 
 if TYPE_CHECKING:
-    from jaxtyping import Bool, Float, UInt8
+    from jaxtyping import Bool, Float, Float32, Int, UInt8
 
 WORK_PX = 256
 """GrabCut works at this size: its time grows faster than its pixels."""
@@ -47,13 +48,14 @@ HOLE_SHARE = 8e-4
 """Holes in the person smaller than this share of the picture are closed."""
 JAW_HALF = tuple(FACE_OVAL[8:29])
 """The oval's lower part, from ear to ear."""
+COLOUR_LEVELS = 64
 COLOUR_FLOOR = 10.0
 """Added to the variances of colour models (8-bit Lab)."""
 
 
 @dataclass(frozen=True)
 class ColourModel:
-    """A mixture of Gaussians in Lab."""
+    """A mixture of Gaussians in Lab, looked up in tables of COLOUR_LEVELS³ colours: frames have many pixels."""
 
     weights: Float[np.ndarray, " k"]
     means: Float[np.ndarray, "k 3"]
@@ -64,29 +66,49 @@ class ColourModel:
         """To colours of at least one pixel."""
         import cv2
 
-        chosen = np.random.default_rng(0).permutation(len(colours))[:5000]
+        chosen = np.random.default_rng(0).permutation(len(colours))[:2000]
         colours = colours[chosen].astype(np.float64)
         if len(colours) < 20 * components:
             colours = np.repeat(colours, -(-20 * components // len(colours)), 0)
         cv2.setRNGSeed(0)
         model = cv2.ml.EM.create()
         model.setClustersNumber(components)
+        model.setTermCriteria((cv2.TERM_CRITERIA_COUNT + cv2.TERM_CRITERIA_EPS, 20, 1e-3))
         model.trainEM(colours)
         precisions = np.stack([np.linalg.inv(c + COLOUR_FLOOR * np.eye(3)) for c in model.getCovs()])
         return ColourModel(model.getWeights()[0].astype(float), np.asarray(model.getMeans()), precisions)
 
-    def distance(self, lab: Float[np.ndarray, "h w 3"]) -> Float[np.ndarray, "h w"]:
-        """Of every pixel to the nearest component, in its standard deviations."""
-        d = lab[..., None, :] - self.means
-        return np.asarray(np.sqrt(np.einsum("hwki,kij,hwkj->hwk", d, self.precisions, d).min(-1)))
+    def distance(self, bins: Int[np.ndarray, ...]) -> Float32[np.ndarray, ...]:
+        """Of every colour to the nearest component, in its standard deviations."""
+        return self._distances[bins]
 
-    def log_likelihood(self, lab: Float[np.ndarray, "h w 3"]) -> Float[np.ndarray, "h w"]:
-        """Of every pixel, up to a constant."""
-        terms = []
-        for weight, mean, precision in zip(self.weights, self.means, self.precisions, strict=True):
-            d = lab - mean
-            terms.append(np.log(weight + 1e-9) + 0.5 * np.linalg.slogdet(precision)[1] - 0.5 * ((d @ precision) * d).sum(-1))
-        return np.asarray(np.logaddexp.reduce(terms, 0))
+    def log_likelihood(self, bins: Int[np.ndarray, ...]) -> Float32[np.ndarray, ...]:
+        """Of every colour, up to a constant."""
+        return self._log_likelihoods[bins]
+
+    @cached_property
+    def _squares(self) -> Float[np.ndarray, "k n_bins"]:
+        level = (np.arange(COLOUR_LEVELS) + 0.5) * (256 / COLOUR_LEVELS)
+        lab = np.stack(np.meshgrid(level, level, level, indexing="ij"), -1).reshape(-1, 3)
+        d = lab[None] - self.means[:, None]
+        return np.einsum("kni,kij,knj->kn", d, self.precisions, d, optimize=True)
+
+    @cached_property
+    def _distances(self) -> Float32[np.ndarray, " n_bins"]:
+        return np.sqrt(self._squares.min(0)).astype(np.float32)
+
+    @cached_property
+    def _log_likelihoods(self) -> Float32[np.ndarray, " n_bins"]:
+        heights = np.log(self.weights + 1e-9) + 0.5 * np.linalg.slogdet(self.precisions)[1]
+        return np.asarray(np.logaddexp.reduce(heights[:, None] - 0.5 * self._squares, 0), dtype=np.float32)
+
+
+def colour_bins(picture: UInt8[np.ndarray, "h w 3"]) -> Int[np.ndarray, "h w"]:
+    """Which entry of a colour model's tables each pixel looks up."""
+    import cv2
+
+    lab = cv2.cvtColor(picture, cv2.COLOR_RGB2LAB).astype(np.int32) // (256 // COLOUR_LEVELS)
+    return (lab[..., 0] * COLOUR_LEVELS + lab[..., 1]) * COLOUR_LEVELS + lab[..., 2]
 
 
 @dataclass(frozen=True)
@@ -189,11 +211,11 @@ def evidence(view: View, plate: CleanPlate, colours: Colours) -> Float[np.ndarra
     """
     import cv2
 
-    lab = cv2.cvtColor(view.picture, cv2.COLOR_RGB2LAB).astype(np.float64)
-    by_colour = np.clip(colours.person.log_likelihood(lab) - colours.background.log_likelihood(lab), -COLOUR_NATS, COLOUR_NATS)
+    bins = colour_bins(view.picture)
+    by_colour = np.clip(colours.person.log_likelihood(bins) - colours.background.log_likelihood(bins), -COLOUR_NATS, COLOUR_NATS)
     difference = cv2.GaussianBlur(np.abs(view.picture.astype(np.int16) - plate.picture).max(-1).astype(np.float32), (0, 0), 1.0)
     by_plate = np.interp(difference, (0.5 * PLATE_EQUALS, PLATE_EQUALS, PLATE_DIFFERS, 2 * PLATE_DIFFERS), (-6.0, -3.0, 2.0, 5.0))
-    hair_like = colours.cap.distance(lab) < HAIR_LIKE
+    hair_like = colours.cap.distance(bins) < HAIR_LIKE
     by_plate = np.where((by_plate < 0) & hair_like, by_plate / 6.0, by_plate)
     by_plate = np.where(plate.known, by_plate, COVERED_NATS)
     y, x = np.mgrid[:WORK_PX, :WORK_PX]
@@ -246,6 +268,7 @@ def learn_colours(views: list[View]) -> ClipColours:
     model_views = [views[k] for k in np.unique(np.linspace(0, len(views) - 1, MODEL_FRAMES).astype(int))]
     colours = _first_colours(model_views, plate)
     background, person = np.zeros((1, 65)), np.zeros((1, 65))
+    views, pictures = views[::2], pictures[::2]  # stillness wants many frames, what follows does not
     for _ in range(2):
         _cut_together(model_views, plate, colours, background, person)
         masks = [_cut(view, plate, colours, background, person) for view in views]
@@ -322,7 +345,7 @@ def _part_colours(views: list[View], masks: list[Bool[np.ndarray, "work work"]])
     y, x = np.mgrid[:WORK_PX, :WORK_PX]
     skin, hair, cloth = [], [], []
     for view, mask in zip(views, masks, strict=True):
-        lab = cv2.cvtColor(view.picture, cv2.COLOR_RGB2LAB).astype(np.float64)
+        lab = _lab(view)
         oval = part(size, view.landmarks, FACE_OVAL)
         bare = oval.copy()
         for contour in (OUTER_LIPS, LEFT_EYE, RIGHT_EYE, LEFT_BROW, RIGHT_BROW):
@@ -375,8 +398,8 @@ def _parts(view: View, mask: Bool[np.ndarray, "work work"], colours: ClipColours
 
     size = (WORK_PX, WORK_PX)
     y, x = np.mgrid[:WORK_PX, :WORK_PX]
-    lab = cv2.cvtColor(view.picture, cv2.COLOR_RGB2LAB).astype(np.float64)
-    likely = np.stack([cv2.GaussianBlur(m.log_likelihood(lab), (0, 0), 1.5) for m in (colours.skin, colours.hair, colours.cloth)])
+    bins = colour_bins(view.picture)
+    likely = np.stack([cv2.GaussianBlur(m.log_likelihood(bins), (0, 0), 1.5) for m in (colours.skin, colours.hair, colours.cloth)])
     likely = np.maximum(likely, likely.max() - 60.0)
     best = likely.argmax(0)
     oval = part(size, view.landmarks, FACE_OVAL)

@@ -35,7 +35,7 @@ def head_batch(clip: TrainingClip, config: TrainConfig, n_rays: int, rng: np.ran
     Inside the head the background is random, so only an opaque head can match; surely outside it, background and target are the same
     random colour, so only an empty field can. In between the true picture behind the head decides.
     """
-    frames = rng.choice(clip.n_frames, min(config.frames_per_step, clip.n_frames), replace=False)
+    frames = clip.draw(config.frames_per_step, rng)
     per_frame = max(32, n_rays // len(frames))
     pixels = np.stack([_choose(clip, int(f), config, per_frame, rng) for f in frames])
     bits = np.stack([clip.regions(int(f)).bits[p] for f, p in zip(frames, pixels, strict=True)]).reshape(-1)
@@ -50,7 +50,7 @@ def head_batch(clip: TrainingClip, config: TrainConfig, n_rays: int, rng: np.ran
 
 def lip_batch(clip: TrainingClip, config: TrainConfig, rng: np.random.Generator) -> PixelBatch:
     """One square patch around the lips of each frame (paper, "fine-tuning of the lips"), over the true picture behind the head."""
-    frames = rng.choice(clip.n_frames, min(config.frames_per_step, clip.n_frames), replace=False)
+    frames = clip.draw(config.frames_per_step, rng)
     side = config.patch_px
     chosen = []
     for f in frames:

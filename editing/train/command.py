@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import json
 import math
+import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -41,6 +42,8 @@ def parser() -> argparse.ArgumentParser:
         action=argparse.BooleanOptionalAction,
         help="learn head poses too (default: where they are estimates; those of synthesize are true)",
     )
+    p.add_argument("--consent", help="of the person shown: who agreed, when, to what; kept in the avatar (asked for where it is missing)")
+    p.add_argument("--hold-out", default="none", metavar="none|every:N|last:N", help="frames kept from training, to evaluate on")
     p.add_argument("--seed", type=int, default=0, help="random seed (default 0)")
     p.add_argument("--threads", type=int, default=2, help="CPU threads (default 2)")
     p.add_argument("--restart", action="store_true", help="ignore a checkpoint of an earlier run")
@@ -58,7 +61,7 @@ def main(argv: list[str]) -> int:
         raise BadInput(f"--threads {arguments.threads}: 1 to 256 are possible")
 
     from editing.dataset import Dataset
-    from editing.train.clip import TrainingClip
+    from editing.train.clip import TrainingClip, training_frames
     from editing.train.speech import SpeechLessons
     from editing.train.trainer import Trainer
     from renderer.audio.export import load_encoder
@@ -67,14 +70,16 @@ def main(argv: list[str]) -> int:
     from renderer.poster import draw_poster
 
     dataset = Dataset.open(arguments.dataset)
+    subject = subject_with_consent(dataset.meta.subject, arguments.consent)
     encoder = load_encoder(arguments.encoder)
     config = config_for(arguments, dataset)
     field_config = field_config_for(dataset, encoder.spec, arguments.look_ahead_ms, arguments.finest_resolution)
     print(f"reading {dataset.meta.n_frames} frames and their sound", flush=True)
-    clip = TrainingClip(dataset, encoder, field_config)
+    clip = TrainingClip(dataset, encoder, field_config, arguments.hold_out)
     checkpoint = arguments.out.with_suffix(".checkpoint")
     speech = [Dataset.open(path) for path in arguments.speech]
-    lessons = SpeechLessons([dataset, *speech], encoder, field_config.audio_window)
+    frames = [clip.frames, *(training_frames(d, "none") for d in speech)]
+    lessons = SpeechLessons([dataset, *speech], encoder, field_config.audio_window, frames)
     trainer = Trainer(clip, lessons, field_config, config, checkpoint)
     if arguments.start_from:
         trainer.start_from(open_avatar(arguments.start_from))
@@ -89,11 +94,27 @@ def main(argv: list[str]) -> int:
         return 130
     finally:
         progress.close()
-    avatar = trainer.avatar(arguments.name or arguments.out.stem, encoder)
+    avatar = trainer.avatar(arguments.name or arguments.out.stem, encoder).replace(subject=subject)
     sha256 = save_avatar(avatar.replace(poster=draw_poster(avatar, encoder.silence_features())), arguments.out)
     checkpoint.unlink(missing_ok=True)
     print(f"wrote {arguments.out} (SHA-256 {sha256[:12]}…) after {trainer.seconds / 60:.1f} minutes of training")
     return 0
+
+
+def subject_with_consent(subject: dict[str, str], consent: str | None) -> dict[str, str]:
+    """The dataset's subject; a person's with their statement of consent, which is asked for on a terminal. Raises BadInput without one."""
+    if subject.get("kind") != "person":
+        if consent is not None:
+            raise BadInput(f"--consent: the dataset shows no person ({subject.get('kind')}), so nobody has to agree")
+        return dict(subject)
+    statement = consent if consent is not None else subject.get("consent", "")
+    if not statement.strip() and consent is None and sys.stdin.isatty():
+        statement = input("Who is shown, and do they agree to this avatar? (kept in the avatar) ")
+    if not statement.strip():
+        raise BadInput(
+            '--consent is needed for an avatar of a person, e.g. --consent "Ada Example agreed on 1 May 2026 to her use in calls"'
+        )
+    return {**subject, "consent": statement.strip()}
 
 
 def config_for(arguments: argparse.Namespace, dataset: Dataset) -> TrainConfig:

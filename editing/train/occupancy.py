@@ -60,7 +60,7 @@ def visual_hull(clip: TrainingClip, config: FieldConfig) -> Bool[np.ndarray, "z 
     z, y, x = np.meshgrid(centres, centres, centres, indexing="ij")
     points = (np.stack([x, y, z], -1).reshape(-1, 3) * config.head_half_extent + np.asarray(config.head_centre)).astype(np.float32)
     camera = clip.dataset.meta.camera
-    frames = np.unique(np.linspace(0, clip.n_frames - 1, HULL_FRAMES).astype(int))
+    frames = clip.spread(HULL_FRAMES)
     votes = np.zeros(len(points), np.int16)
     margin = max(2, round(4 * clip.height / 256))
     for frame in frames:

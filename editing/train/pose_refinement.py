@@ -31,14 +31,18 @@ if TYPE_CHECKING:
 class PoseRefinement:
     """Updates of all poses of a clip, and their optimiser."""
 
-    def __init__(self, captured: Float[np.ndarray, "n_frames 4 4"], prior_weight: float) -> None:
+    def __init__(
+        self, captured: Float[np.ndarray, "n_frames 4 4"], prior_weight: float, trained: Int[np.ndarray, " n"] | None = None
+    ) -> None:
+        """`trained` are the frames that steps may ask for (default: all); the others keep the capture's poses."""
+        self.trained = torch.arange(len(captured)) if trained is None else torch.from_numpy(trained)
         self.captured = torch.from_numpy(captured.copy()).float()
         self.prior_weight = prior_weight
         self.updates = torch.zeros(len(captured), 6, requires_grad=True)
         # Not lazy: a frame comes up a few dozen times in a training, and the momentum left behind carries its step on in between.
         self.optimiser = torch.optim.Adam([self.updates], betas=ADAM_BETAS, eps=ADAM_EPSILON)
 
-    def poses(self, frames: Int[np.ndarray, " n"] | Sequence[int] | None = None) -> Float[Tensor, "n 4 4"]:
+    def poses(self, frames: Int[np.ndarray, " n"] | Tensor | Sequence[int] | None = None) -> Float[Tensor, "n 4 4"]:
         """camera_from_head of these frames (default: all), differentiable in `updates`."""
         chosen = slice(None) if frames is None else torch.as_tensor(frames)
         captured, update = self.captured[chosen], self.updates[chosen]
@@ -62,10 +66,11 @@ class PoseRefinement:
     @torch.no_grad()
     def _fix_gauge(self) -> None:
         """A motion of the head's own frame is one constant update seen from the head, to first order: the mean over frames."""
-        rotation = self.poses()[:, :3, :3]
+        rotation = self.poses(self.trained)[:, :3, :3]
         for part in (slice(0, 3), slice(3, 6)):
-            common = (rotation.transpose(1, 2) @ self.updates[:, part, None]).mean(0)
-            self.updates[:, part] -= (rotation @ common)[..., 0]
+            updates = self.updates[self.trained, part]
+            common = (rotation.transpose(1, 2) @ updates[..., None]).mean(0)
+            self.updates[self.trained, part] = updates - (rotation @ common)[..., 0]
 
     def state_dict(self) -> dict[str, Tensor]:
         state = {f"adam/{name}": value for name, value in self.optimiser.state.get(self.updates, {}).items()}

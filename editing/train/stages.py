@@ -28,6 +28,8 @@ if TYPE_CHECKING:
 OCCUPANCY_HULL_EVERY = 16
 """Every so many steps the whole hull is marched, so that a pruned cell can come back."""
 PRUNE_EVERY = 25
+BOUNDS_FRAMES = 200
+"""Looked at to find where the torso can be."""
 
 
 class StepReport(NamedTuple):
@@ -128,7 +130,7 @@ class TorsoStage:
 
     def step(self, index: int) -> StepReport:
         clip, config, field, rng = self.clip, self.config, self.field, self.rng
-        frames = rng.choice(clip.n_frames, min(config.frames_per_step, clip.n_frames), replace=False)
+        frames = clip.draw(config.frames_per_step, rng)
         candidates = np.flatnonzero(self.bounds.reshape(-1))
         total, error, n = torch.zeros(()), 0.0, config.torso_pixels_per_step // len(frames)
         for frame in frames:
@@ -159,7 +161,7 @@ def torso_bounds(clip: TrainingClip) -> np.ndarray:
     from scipy import ndimage
 
     seen = np.zeros((clip.height, clip.width), bool)
-    for frame in np.unique(np.linspace(0, clip.n_frames - 1, 200).astype(int)):
+    for frame in clip.spread(BOUNDS_FRAMES):
         seen |= clip.torso_target(int(frame))[1]
     return np.asarray(ndimage.binary_dilation(seen, iterations=max(2, clip.height // 64)), dtype=bool)
 

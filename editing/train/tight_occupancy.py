@@ -43,7 +43,7 @@ def tight_occupancy(
     marched = dataclasses.replace(config, max_samples=max(MARCHED_SAMPLES, config.max_samples))
     pixels, occupancy = pixel_grid(clip.width, clip.height), torch.from_numpy(generous)
     most = torch.zeros(generous.size)
-    frames = np.sort(rng.choice(clip.n_frames, min(FRAMES, clip.n_frames), replace=False))
+    frames = np.sort(clip.draw(FRAMES, rng))
     for frame in tqdm(frames, unit="frame", desc="occupancy", disable=not sys.stderr.isatty(), leave=False):
         rays_o, rays_d = camera_rays(clip.dataset.meta.camera, clip.poses[frame], pixels)
         jitter = torch.from_numpy(rng.random(len(rays_d), dtype=np.float32) - 0.5)

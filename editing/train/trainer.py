@@ -69,7 +69,7 @@ class Trainer:
         self.stage, self.step = STAGES[0], 0
         captured = clip.dataset.track.camera_from_head
         clip.use_poses(captured)  # another training of this clip may have refined them
-        self.poses = PoseRefinement(captured, config.pose_prior_weight)
+        self.poses = PoseRefinement(captured, config.pose_prior_weight, clip.frames)
         self.occupancy = MaximumOccupancy(visual_hull(clip, field_config))
         self.head = HeadStage(self.field, clip, self.occupancy, config, self.rng)
         self.optimisers = {part: self._optimiser(part) for part in PARTS}
