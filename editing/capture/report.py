@@ -82,18 +82,18 @@ def drawn(picture: UInt8[np.ndarray, "h w 3"], landmarks: Float[np.ndarray, "478
     return result
 
 
-def _chart(curves: Sequence[tuple[str, str, np.ndarray]], seconds: float, unit: str, height: int = 150) -> str:
-    """Curves over time as SVG: name, colour, values; NaN leaves a gap."""
+def _chart(curves: Sequence[tuple[str, str, np.ndarray]], ends: tuple[str, str], unit: str, height: int = 150) -> str:
+    """Curves as SVG: name, colour, values, NaN leaves a gap; `ends` name the two ends of the horizontal axis."""
     values = np.concatenate([c for _, _, c in curves])
     low, high = float(np.nanmin(values)), float(np.nanmax(values))
     high = max(high, low + 1e-6)
-    width, left = 900, 44
-    parts = [f'<svg viewBox="0 0 {width} {height + 22}" role="img" aria-label="{escape(", ".join(n for n, _, _ in curves))} over time">']
+    width, left = 900, 52
+    parts = [f'<svg viewBox="0 0 {width} {height + 22}" role="img" aria-label="{escape(", ".join(n for n, _, _ in curves))} as curves">']
     for share in (0.0, 0.5, 1.0):
         y = height - share * (height - 10)
         parts.append(f'<line x1="{left}" x2="{width}" y1="{y:.1f}" y2="{y:.1f}" stroke="currentColor" stroke-opacity=".15"/>')
         at = f'x="{left - 5}" y="{y + 4:.1f}" font-size="11" text-anchor="end" fill="currentColor"'
-        parts.append(f"<text {at}>{low + share * (high - low):.3g}</text>")
+        parts.append(f"<text {at}>{low + share * (high - low):.2g}</text>")
     for name, colour, curve in curves:
         step = max(1, len(curve) // 900)
         thinned = curve[::step]
@@ -107,8 +107,8 @@ def _chart(curves: Sequence[tuple[str, str, np.ndarray]], seconds: float, unit: 
             else:
                 pen = "M"
         parts.append(f'<path d="{"".join(pieces)}" fill="none" stroke="{colour}" stroke-width="1.4"><title>{escape(name)}</title></path>')
-    parts.append(f'<text x="{left}" y="{height + 17}" font-size="11" fill="currentColor">0 s</text>')
-    parts.append(f'<text x="{width}" y="{height + 17}" font-size="11" text-anchor="end" fill="currentColor">{seconds:.0f} s</text></svg>')
+    parts.append(f'<text x="{left}" y="{height + 17}" font-size="11" fill="currentColor">{ends[0]}</text>')
+    parts.append(f'<text x="{width}" y="{height + 17}" font-size="11" text-anchor="end" fill="currentColor">{ends[1]}</text></svg>')
     swatches = " ".join(f'<span style="color:{colour}">●</span> {escape(name)}' for name, colour, _ in curves)
     return "".join(parts) + f'<p class="quiet">{swatches}, {escape(unit)}</p>'
 
@@ -149,7 +149,7 @@ def write_report(
     bad_shown = [bad[i] for i in np.unique(np.linspace(0, len(bad) - 1, min(SHOWN, len(bad))).astype(int))] if bad else []
     angles = head_angles(poses.camera_from_head)
     angles[~track.found] = np.nan
-    seconds = n / FPS
+    time = "0 s", f"{n / FPS:.0f} s"
     lips = np.where(usable, opening, np.nan)
     scale = max(1e-6, float(np.nanpercentile(lips, 99)))
     heard = expected / max(1e-6, float(np.percentile(expected, 99)))
@@ -157,7 +157,7 @@ def write_report(
     seen = np.repeat(plate.known[..., None].astype(np.uint8) * 255, 3, -1)
     pose_curves = [("yaw", "#4c8bf5", angles[:, 0]), ("pitch", "#e8833a", angles[:, 1]), ("roll", "#3aa675", angles[:, 2])]
     mouth_curves = [("lips' opening", "#d6408c", lips / scale), ("expected from the sound", "#7a86a8", heard)]
-    shifts = f"from {offset.curve[0][0]:+.1f} s to {offset.curve[-1][0]:+.1f} s"
+    shifts = f"{offset.curve[0][0]:+.1f} s", f"{offset.curve[-1][0]:+.1f} s"
     sections = [
         f"<h1>{escape(title)}</h1>",
         f'<p class="quiet">{len(kept)} of {n} frames can be used; dropped: {escape(lost)}</p>',
@@ -169,11 +169,11 @@ def write_report(
         "<h2>Clean background</h2>",
         _row([_figure(plate.picture, "plate"), _figure(seen, f"seen (white): {100 * plate.known.mean():.0f} %; the rest is painted in")]),
         "<h2>Head</h2>",
-        _chart(pose_curves, seconds, "degrees"),
+        _chart(pose_curves, time, "degrees"),
         "<h2>Mouth: seen and heard</h2>",
-        _chart(mouth_curves, seconds, "share of the widest"),
+        _chart(mouth_curves, time, "share of the widest"),
         f"<p>{escape(next(v.value for v in verdicts if v.name == 'sound and lips'))}</p>",
-        _chart([("correlation at shifts of the sound", "#7a86a8", correlation)], 0.0, shifts, 90),
+        _chart([("correlation at shifts of the sound", "#7a86a8", correlation)], shifts, "-1…1", 90),
     ]
     if bad_shown:
         sections += ["<h2>Dropped frames</h2>", _row([_figure(frames[k], f"{k / FPS:.1f} s: {reasons[k]}") for k in bad_shown])]
