@@ -6,7 +6,6 @@ video mode smooths over time, which would put the lips behind the sound.
 
 from __future__ import annotations
 
-import atexit
 import hashlib
 import os
 from dataclasses import dataclass
@@ -64,9 +63,12 @@ class LandmarkDetector:
     """Detects faces in single pictures."""
 
     def __init__(self, model: Path | None = None, max_faces: int = 1) -> None:
-        path = model or Path(os.environ.get(MODEL_VARIABLE, ""))
+        named = str(model or os.environ.get(MODEL_VARIABLE, ""))
+        if not named:
+            raise BadInput(f"{MODEL_VARIABLE} is not set; it must name MediaPipe's face_landmarker.task")
+        path = Path(named)
         if not path.is_file():
-            raise BadInput(f"{MODEL_VARIABLE} names no file ({str(path)!r}); it must name face_landmarker.task")
+            raise BadInput(f"{MODEL_VARIABLE} names no file ({named!r}); it must name MediaPipe's face_landmarker.task")
         if hashlib.sha256(path.read_bytes()).hexdigest() != MODEL_SHA256:
             raise BadInput(f"{path}: not the face_landmarker.task with SHA-256 {MODEL_SHA256[:12]}…")
         try:
@@ -83,9 +85,6 @@ class LandmarkDetector:
                 output_facial_transformation_matrixes=True,
             )
         )
-
-        # MediaPipe closes itself too late, when the interpreter is half gone.
-        atexit.register(self.close)
 
     def faces(self, picture: UInt8[np.ndarray, "h w 3"]) -> list[Face]:
         """All faces found, with landmarks in pixels of `picture`."""
@@ -120,6 +119,5 @@ class LandmarkDetector:
         return None if face is None else face.landmarks
 
     def close(self) -> None:
-        """Give the model's memory back; to be called once or more."""
-        atexit.unregister(self.close)
+        """Give the model's memory back. Left to the interpreter's end, MediaPipe fails with a traceback."""
         self._detector.close()

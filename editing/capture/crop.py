@@ -15,11 +15,11 @@ if TYPE_CHECKING:
 
     from jaxtyping import Float, UInt8
 
-FACE_SHARE = 0.5
+FACE_SHARE = 0.42
 """Wanted height of the face, forehead to chin, as a share of the square."""
-ROOM_ABOVE, ROOM_BELOW, ROOM_ASIDE = 0.5, 0.35, 0.45
+ROOM_ABOVE, ROOM_BELOW, ROOM_ASIDE = 0.65, 0.45, 0.45
 """Least distance from the face's highest, lowest and outermost places to the square's edge, in face heights."""
-FACE_DOWN = 0.47
+FACE_DOWN = 0.48
 """Wanted height of the face's centre in the square: hair above, shoulders below."""
 SMALLEST_FACE_PX = 90
 """Faces lower than this in the source lack what an avatar has to show."""

@@ -31,8 +31,9 @@ SKULL_RADII = (0.40, 0.46)
 """Sideways and upwards: no head is smaller."""
 REACH_RADII = (0.98, 1.08)
 """The same for hair and shoulders' width: hardly any is wider."""
-SHOULDERS = ((0.42, -0.35), (0.48, 0.05), (0.62, 0.25), (1.5, 0.8), (1.6, 9.0))
-"""Half width at heights below the chin, head units."""
+SHOULDERS = ((0.42, -0.35), (0.5, 0.0), (0.9, 0.12), (1.9, 0.45), (2.1, 9.0))
+CHEST = ((0.2, 0.2), (0.25, 0.4), (0.6, 0.7), (0.8, 9.0))
+"""Half widths at heights below the chin, head units: what can be neck and shoulders, and what certainly is chest."""
 PLATE_DIFFERS, PLATE_EQUALS = 30, 12
 """Largest difference of a channel to the plate: above, probably the person; below, probably the background."""
 HAIR_LIKE = 2.0
@@ -189,10 +190,17 @@ class View:
 
     def shoulders(self) -> Bool[np.ndarray, "work work"]:
         """Neck and shoulders as wide as a grown person's: they may keep as still as a wall, so stillness tells nothing there."""
+        return self._below_chin(SHOULDERS)
+
+    def chest(self) -> Bool[np.ndarray, "work work"]:
+        """The middle of the chest, where clothes certainly are."""
+        return self._below_chin(CHEST)
+
+    def _below_chin(self, half_widths: tuple[tuple[float, float], ...]) -> Bool[np.ndarray, "work work"]:
         import cv2
 
         x, y = self.landmarks[CHIN]
-        side = np.array(SHOULDERS) * self.unit_px
+        side = np.array(half_widths) * self.unit_px
         outline = np.concatenate([side, side[::-1] * (-1.0, 1.0)]) + np.array([x, y])
         mask = np.zeros((WORK_PX, WORK_PX), np.uint8)
         cv2.fillPoly(mask, [np.round(outline).astype(np.int32)], 1)
@@ -200,7 +208,7 @@ class View:
 
     def core(self) -> Bool[np.ndarray, "work work"]:
         """Where the person certainly is."""
-        return self.ellipse(SKULL_RADII) | part((WORK_PX, WORK_PX), self.landmarks, FACE_OVAL)
+        return self.ellipse(SKULL_RADII) | part((WORK_PX, WORK_PX), self.landmarks, FACE_OVAL) | self.chest()
 
 
 def evidence(view: View, plate: CleanPlate, colours: Colours) -> Float[np.ndarray, "work work"]:
@@ -217,7 +225,7 @@ def evidence(view: View, plate: CleanPlate, colours: Colours) -> Float[np.ndarra
     by_plate = np.interp(difference, (0.5 * PLATE_EQUALS, PLATE_EQUALS, PLATE_DIFFERS, 2 * PLATE_DIFFERS), (-6.0, -3.0, 2.0, 5.0))
     hair_like = colours.cap.distance(bins) < HAIR_LIKE
     by_plate = np.where((by_plate < 0) & hair_like, by_plate / 6.0, by_plate)
-    by_plate = np.where(plate.known, by_plate, COVERED_NATS)
+    by_plate = np.where(plate.known, by_plate, np.where(view.shoulders(), 0.0, COVERED_NATS))
     y, x = np.mgrid[:WORK_PX, :WORK_PX]
     turn = np.radians(view.tilt_deg)
     across = (x - view.centre[0]) * np.cos(turn) + (y - view.centre[1]) * np.sin(turn)
@@ -225,7 +233,7 @@ def evidence(view: View, plate: CleanPlate, colours: Colours) -> Float[np.ndarra
     along = np.where(along > 0, 0.0, along)  # hair and shoulders: below the skull only the distance sideways counts
     away = np.hypot(across / REACH_RADII[0], along / REACH_RADII[1]) / view.unit_px
     by_place = np.interp(away, (0.4, 0.6, 1.0), (2.0, 0.0, -4.0))
-    by_place = np.where(view.shoulders(), np.maximum(by_place, 1.0), by_place)
+    by_place = np.where(view.shoulders(), np.maximum(by_place, 0.5), by_place)
     return np.asarray(cv2.GaussianBlur(by_colour + by_plate + by_place, (0, 0), 1.0))
 
 

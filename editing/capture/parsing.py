@@ -71,6 +71,9 @@ class _Worker:
         cv2.setNumThreads(1)
         self.parser, self.folder, self.landmarks, self.poses, self.found = parser, folder, landmarks, poses, found
 
+    def close(self) -> None:
+        return None
+
     def chunk(self, index: int) -> int:
         frames = np.load(self.folder / "frames.npy", mmap_mode="r")
         labels = np.load(self.folder / "labels.npy", mmap_mode="r+")

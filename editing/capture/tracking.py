@@ -5,6 +5,7 @@ A chunk's result is a file of its own, written when it is complete, so an interr
 
 from __future__ import annotations
 
+import contextlib
 import multiprocessing
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
@@ -110,6 +111,9 @@ class _Worker:
         self.path, self.info, self.crop, self.size_px, self.folder = path, info, crop, size_px, folder
         self.detector = LandmarkDetector(max_faces=MAX_FACES)
 
+    def close(self) -> None:
+        self.detector.close()
+
     def chunk(self, index: int) -> int:
         first = index * CHUNK_FRAMES
         count = min(CHUNK_FRAMES, self.info.n_frames - first)
@@ -175,9 +179,9 @@ def in_processes(
     if not missing:
         return
     if jobs == 1 or len(missing) == 1:
-        worker = make(*arguments)
-        for index in missing:
-            progress(worker.chunk(index))
+        with contextlib.closing(make(*arguments)) as worker:
+            for index in missing:
+                progress(worker.chunk(index))
         return
     pool = multiprocessing.get_context("spawn").Pool(min(jobs, len(missing)), start_worker, (make, arguments))
     try:
