@@ -10,24 +10,21 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from editing.lpips import open_lpips
 from renderer.errors import BadInput
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
     from editing.evaluate.action_units import OpenFace
-    from editing.evaluate.lpips import Lpips
     from editing.evaluate.syncnet import SyncNet
     from editing.landmarks import LandmarkDetector
+    from editing.lpips import Lpips
 
-LPIPS_BACKBONE = "LPIPS_BACKBONE"
-LPIPS_LINEAR = "LPIPS_LINEAR"
 SYNCNET_MODEL = "SYNCNET_MODEL"
 OPENFACE = "OPENFACE_FEATURE_EXTRACTION"
 """Variables that name the files where no option does."""
 
-NEEDS_LPIPS = f"needs torchvision's AlexNet or VGG-16 (--lpips-backbone or {LPIPS_BACKBONE}) and the lpips package's alex.pth or vgg.pth \
-(--lpips-linear or {LPIPS_LINEAR})"
 NEEDS_SYNCNET = f"needs syncnet_v2.model (--syncnet or {SYNCNET_MODEL})"
 NEEDS_OPENFACE = f"needs OpenFace's FeatureExtraction (--openface or {OPENFACE})"
 
@@ -62,15 +59,8 @@ class Judges:
     def open(files: JudgeFiles | None = None) -> Judges:
         """Load what is named; BadInput for files that are not what they should be."""
         files = files or JudgeFiles()
-        backbone, linear = _named(files.lpips_backbone, LPIPS_BACKBONE), _named(files.lpips_linear, LPIPS_LINEAR)
         syncnet, openface = _named(files.syncnet, SYNCNET_MODEL), _named(files.openface, OPENFACE)
-        if (backbone is None) != (linear is None):
-            raise BadInput(f"LPIPS {NEEDS_LPIPS}; only one of the two is named")
-        judges: dict[str, Any] = {}
-        if backbone is not None and linear is not None:
-            from editing.evaluate.lpips import Lpips
-
-            judges["lpips"] = Lpips(backbone, linear)
+        judges: dict[str, Any] = {"lpips": open_lpips(files.lpips_backbone, files.lpips_linear)}
         if syncnet is not None:
             from editing.evaluate.syncnet import SyncNet
 

@@ -8,8 +8,9 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from editing import lpips
 from editing.evaluate.driving import Drive
-from editing.evaluate.judges import NEEDS_LPIPS, NEEDS_OPENFACE, Judges, missing
+from editing.evaluate.judges import NEEDS_OPENFACE, Judges, missing
 from editing.evaluate.metrics import PAPERS_HEIGHT_PX, correlation, lip_landmark_distance, mouth_opening, psnr_db, ssim
 from editing.evaluate.moving import LEAST_CURVE_FRAMES, consecutive, lag_scores, stillness_metrics, sync_metrics
 from editing.evaluate.phone_opening import open_probability
@@ -74,7 +75,7 @@ def self_driven(drive: Drive, frames: range, judges: Judges, sheet: Path | None 
     means = {name: float(np.mean(found)) for name, found in values.items()}
     result |= missing([name for name in PICTURE if name not in means], "the dataset's labels do not show it") | means
     if judges.lpips is None:
-        result |= missing(("lpips",), NEEDS_LPIPS)
+        result |= missing(("lpips",), lpips.NEEDS)
     else:
         result["lpips_network"] = judges.lpips.name
     result |= lip_metrics(drive, judges, faces, frames.step)

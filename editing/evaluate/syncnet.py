@@ -20,7 +20,7 @@ from torch import nn
 
 from editing.dataset import SAMPLES_PER_FRAME
 from editing.evaluate.mfcc import STEP_HZ, mfcc
-from editing.evaluate.weights import check_tensors, read_tensors
+from editing.weight_files import check_tensors, read_tensors
 from renderer.images import quantise, resize_picture
 from renderer.types import FPS
 

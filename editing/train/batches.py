@@ -48,10 +48,15 @@ def head_batch(clip: TrainingClip, config: TrainConfig, n_rays: int, rng: np.ran
     return _batch(clip, frames, pixels, target, behind, (bits & FACE) == 0)
 
 
+def patch_side(clip: TrainingClip, config: TrainConfig) -> int:
+    """Of a lip patch, in pixels: what is asked for, if the picture is that large."""
+    return min(config.patch_px, clip.width, clip.height)
+
+
 def lip_batch(clip: TrainingClip, config: TrainConfig, rng: np.random.Generator) -> PixelBatch:
     """One square patch around the lips of each frame (paper, "fine-tuning of the lips"), over the true picture behind the head."""
     frames = clip.draw(config.frames_per_step, rng)
-    side = config.patch_px
+    side = patch_side(clip, config)
     chosen = []
     for f in frames:
         x0, y0, x1, y1 = clip.regions(int(f)).lip_box

@@ -64,6 +64,8 @@ class TrainConfig:
     """Rays of the head stage spent on the eyes."""
     surround_share: float = 0.1
     """Rays spent anywhere in the picture."""
+    structure: str = "ssim"
+    """What the structural loss is: ssim, or lpips (alex or vgg) where its weights were given."""
     patch_px: int = 24
     """Side of a lip patch in training pixels."""
     prune_after: int = 200
@@ -111,3 +113,39 @@ class TrainConfig:
             raise BadInput(
                 f"frames_per_step {self.frames_per_step} (1...64) or samples_per_step {self.samples_per_step} (from 1024) out of range"
             )
+
+
+PRESETS: dict[str, dict[str, int | float]] = {
+    "cpu": {},
+    "gpu": {
+        "head_steps": 20_000,
+        "lips_steps": 5000,
+        "torso_steps": 10_000,
+        "frames_per_step": 16,
+        "samples_per_step": 262_144,
+        "max_rays_per_step": 65_536,
+        "patch_px": 48,
+    },
+    "paper": {
+        "speech_steps": 0,
+        "head_steps": 20_000,
+        "lips_steps": 5000,
+        "torso_steps": 20_000,
+        "frames_per_step": 1,
+        "samples_per_step": 1_048_576,
+        "max_rays_per_step": 65_536,
+        "torso_pixels_per_step": 65_536,
+        "network_rate": 5e-4,
+        "grid_rate": 5e-3,
+        "distortion_weight": 0.0,
+        "speech_weight": 0.0,
+        "appearance_decay": 0.0,
+        "lip_share": 0.0,
+        "eye_share": 0.0,
+        "patch_px": 64,
+    },
+}
+"""`cpu`: the defaults. `paper`: RAD-NeRF's numbers (section 4.1), with 256² rays of one frame a step; what it does not have is off.
+`gpu`: four times the defaults' steps and more rays in each, for a machine with many cores or a fast device."""
+FINEST_RESOLUTION = {"cpu": 512, "gpu": 1024, "paper": 2048}
+"""Of the grids, in each preset."""

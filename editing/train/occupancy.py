@@ -44,6 +44,11 @@ class MaximumOccupancy:
         """Note what training rays saw."""
         self.seen.scatter_reduce_(0, cell_indices(positions, config), weights, "amax")
 
+    def tighten(self, cells: Bool[np.ndarray, "z y x"]) -> None:
+        """From now on only these cells and their neighbours can be occupied."""
+        self.hull &= torch.from_numpy(ndimage.binary_dilation(cells))
+        self.grid &= self.hull
+
     def prune(self) -> None:
         """Keep cells that were seen, grown by one cell, inside the hull."""
         resolution = self.hull.shape[0]

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, NamedTuple
 import numpy as np
 import torch
 
-from editing.train.batches import PixelBatch, head_batch, lip_batch
+from editing.train.batches import PixelBatch, head_batch, lip_batch, patch_side
 from editing.train.clip import view_harmonics
 from editing.train.losses import colour_loss, dynamic_loss, entropy_loss, structural_loss
 from editing.train.pose_refinement import follow_pose
@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from jaxtyping import Float
     from torch import Tensor
 
+    from editing.lpips import Lpips
     from editing.train.clip import TrainingClip
     from editing.train.config import TrainConfig
     from editing.train.occupancy import MaximumOccupancy
@@ -45,9 +46,16 @@ class HeadStage:
     """Random pixels of whole heads, or lip patches when `lips` is set."""
 
     def __init__(
-        self, field: TorchField, clip: TrainingClip, occupancy: MaximumOccupancy, config: TrainConfig, rng: np.random.Generator
+        self,
+        field: TorchField,
+        clip: TrainingClip,
+        occupancy: MaximumOccupancy,
+        config: TrainConfig,
+        rng: np.random.Generator,
+        lpips: Lpips | None = None,
     ) -> None:
-        self.field, self.clip, self.occupancy, self.config, self.rng = field, clip, occupancy, config, rng
+        """`lpips` is the structural loss of the lip patches, as in the paper; without it, `structural_loss` is."""
+        self.field, self.clip, self.occupancy, self.config, self.rng, self._lpips = field, clip, occupancy, config, rng, lpips
         camera = clip.dataset.meta.camera
         self._intrinsics = (camera.fx, camera.fy, camera.cx, camera.cy)
         # Once the grid is tight, training spends the same few samples a ray that rendering will.
@@ -85,9 +93,11 @@ class HeadStage:
         if refinement:
             loss = loss + refinement.prior(batch.frames)
         if lips:
-            side = config.patch_px
+            side = patch_side(self.clip, config)
             shape = (len(batch.frames), side, side, 3)
-            loss = loss + config.structure_weight * structural_loss(predicted.reshape(shape), batch.target.reshape(shape))
+            patches = predicted.reshape(shape), batch.target.reshape(shape)
+            structure = structural_loss(*patches) if self._lpips is None else self._lpips.distances(*patches).mean()
+            loss = loss + config.structure_weight * structure
         loss.backward()
         self.occupancy.record(samples.positions, weights.detach(), field.config)
         if not whole_hull and not lips:

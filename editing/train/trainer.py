@@ -33,6 +33,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
     from pathlib import Path
 
+    from editing.lpips import Lpips
     from editing.train.clip import TrainingClip
     from editing.train.config import TrainConfig
     from renderer.audio.encoder import AudioEncoder
@@ -40,6 +41,8 @@ if TYPE_CHECKING:
 
 CHECKPOINT_EVERY_S = 120.0
 EMA_EVERY = 10
+TIGHTENING_FRAMES, TIGHTENING_WEIGHT = 60, 0.02
+"""Frames looked at in the middle of the head stage, and the least weight of a cell that is kept then."""
 STAGES = ("speech", "head", "lips", "torso")
 PARTS = {"head": ("head.", "audio.", "attention."), "torso": ("torso.",)}
 """Tensors that a part's stages learn, by the beginning of their names."""
@@ -53,7 +56,13 @@ class Trainer:
     """Runs the stages in order; every piece of state that a resumed run needs lives here."""
 
     def __init__(
-        self, clip: TrainingClip, lessons: SpeechLessons, field_config: FieldConfig, config: TrainConfig, checkpoint: Path
+        self,
+        clip: TrainingClip,
+        lessons: SpeechLessons,
+        field_config: FieldConfig,
+        config: TrainConfig,
+        checkpoint: Path,
+        lpips: Lpips | None = None,
     ) -> None:
         torch.set_num_threads(config.threads)
         training_library.set_threads(config.threads)
@@ -71,7 +80,7 @@ class Trainer:
         clip.use_poses(captured)  # another training of this clip may have refined them
         self.poses = PoseRefinement(captured, config.pose_prior_weight, clip.frames)
         self.occupancy = MaximumOccupancy(visual_hull(clip, field_config))
-        self.head = HeadStage(self.field, clip, self.occupancy, config, self.rng)
+        self.head = HeadStage(self.field, clip, self.occupancy, config, self.rng, lpips)
         self.optimisers = {part: self._optimiser(part) for part in PARTS}
         self.tables = {name: native_ops.GridTable(self.field[name]) for name in self.average if name.endswith("grid")}
         self.seconds = 0.0
@@ -136,6 +145,8 @@ class Trainer:
         elif stage == "torso":
             result = torso.step(self.step)
         else:
+            if stage == "head" and self.step == self.config.coarse_steps:
+                self._tighten()
             self._speech_step(self.config.speech_weight)
             # Lip patches alone would let the rest of the head drift, so every other step is an ordinary one.
             lips = stage == "lips" and self.step % 2 == 0
@@ -269,13 +280,29 @@ class Trainer:
 
     def avatar(self, name: str, encoder: AudioEncoder) -> Avatar:
         """The trained avatar, from the weights' moving average."""
-        dataset, config = self.clip.dataset, self.config
         self.occupancy.prune()
+        rng = np.random.default_rng(self.config.seed)
+        return self._avatar(name, encoder, tight_occupancy(self._averaged(), self.clip, self.occupancy.grid.numpy(), rng))
+
+    def _averaged(self) -> TorchField:
         averaged = TorchField(self.field.config, encode=native_ops.encode)
         with torch.no_grad():
             for tensor, mean in self.average.items():
                 averaged[tensor].copy_(mean)
-        occupancy = tight_occupancy(averaged, self.clip, self.occupancy.grid.numpy(), np.random.default_rng(config.seed))
+        return averaged
+
+    def _tighten(self) -> None:
+        """Before rays may spend few samples only, leave them only cells that matter: in thick hair the others would use them up."""
+        rng = np.random.default_rng(self.config.seed)
+        grid = self.occupancy.grid.numpy()
+        self.occupancy.tighten(tight_occupancy(self._averaged(), self.clip, grid, rng, TIGHTENING_FRAMES, TIGHTENING_WEIGHT))
+
+    def snapshot(self, name: str, encoder: AudioEncoder) -> Avatar:
+        """The avatar as it is in the middle of a training, which goes on as if nobody had looked."""
+        return self._avatar(name, encoder, self.occupancy.grid.numpy().copy())
+
+    def _avatar(self, name: str, encoder: AudioEncoder, occupancy: np.ndarray) -> Avatar:
+        dataset, config = self.clip.dataset, self.config
         schedule: dict[str, Any] = {s: getattr(config, f"{s}_steps") for s in STAGES}
         return Avatar(
             name=name,

@@ -7,9 +7,10 @@ import pytest
 
 from editing.__main__ import main
 from editing.evaluate.command import chosen_frames, parser
-from editing.evaluate.judges import LPIPS_BACKBONE, LPIPS_LINEAR, OPENFACE, SYNCNET_MODEL, JudgeFiles, Judges
+from editing.evaluate.judges import OPENFACE, SYNCNET_MODEL, JudgeFiles, Judges
 from editing.evaluate.phone_opening import open_probability
 from editing.landmarks import MODEL_VARIABLE
+from editing.lpips import BACKBONE_VARIABLE, LINEAR_VARIABLE
 from renderer.audio.encoder import AudioEncoder
 from renderer.errors import BadInput
 from tests.end_to_end.speech import RATE_HZ, read_sound, write_speech
@@ -20,7 +21,7 @@ if TYPE_CHECKING:
 
 @pytest.fixture(autouse=True)
 def nothing_named(monkeypatch: pytest.MonkeyPatch) -> None:
-    for variable in (LPIPS_BACKBONE, LPIPS_LINEAR, SYNCNET_MODEL, OPENFACE, MODEL_VARIABLE):
+    for variable in (BACKBONE_VARIABLE, LINEAR_VARIABLE, SYNCNET_MODEL, OPENFACE, MODEL_VARIABLE):
         monkeypatch.delenv(variable, raising=False)
 
 

@@ -9,7 +9,7 @@ import pytest
 import torch
 import torch.nn.functional as F
 
-from editing.evaluate.lpips import Lpips
+from editing.lpips import Lpips
 from renderer.errors import BadInput
 
 if TYPE_CHECKING:
@@ -159,3 +159,21 @@ def test_lpips_rejects_a_tensor_of_another_shape(alex: tuple[Path, Path], tmp_pa
     torch.save(backbone_tensors("alex") | {"features.3.weight": torch.zeros(192, 64, 3, 3)}, path)
     with pytest.raises(BadInput, match=r"features\.3\.weight is \(192, 64, 3, 3\), wanted \(192, 64, 5, 5\)"):
         Lpips(path, alex[1])
+
+
+@pytest.mark.parametrize("name", ["alex", "vgg"])
+def test_patches_can_be_trained_on(tmp_path: Path, name: str) -> None:
+    judge = Lpips(*written(tmp_path, name))
+    generator = torch.Generator().manual_seed(3)
+    target = torch.rand((3, 24, 24, 3), generator=generator)
+    patch = target.clone()
+    patch[0] = 0.0
+    patch[1] = torch.rand((24, 24, 3), generator=generator)
+    patch.requires_grad_()
+    distances = judge.distances(patch, target)
+    assert distances[:2].min() > 0 and distances[2] == 0
+    distances.sum().backward()
+    assert patch.grad is not None and torch.isfinite(patch.grad).all() and patch.grad[1].abs().max() > 0
+    with torch.no_grad():
+        closer = patch - 0.05 * patch.grad / patch.grad.abs().max()
+        assert judge.distances(closer, target)[1] < distances[1]

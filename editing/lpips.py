@@ -7,25 +7,31 @@ Which network it is follows from the linear file's shapes. The papers' tables us
 
 from __future__ import annotations
 
+import os
 from dataclasses import dataclass
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import torch
 from torch import nn
 
-from editing.evaluate.weights import check_tensors, read_tensors
+from editing.weight_files import check_tensors, read_tensors
 from renderer.errors import BadInput
 
 if TYPE_CHECKING:
-    from pathlib import Path
-
     import numpy as np
     from jaxtyping import Float, UInt8
     from torch import Tensor
 
+BACKBONE_VARIABLE, LINEAR_VARIABLE = "LPIPS_BACKBONE", "LPIPS_LINEAR"
+"""Name the files where no option does."""
+NEEDS = f"needs torchvision's AlexNet or VGG-16 (--lpips-backbone or {BACKBONE_VARIABLE}) and the lpips package's alex.pth or vgg.pth \
+(--lpips-linear or {LINEAR_VARIABLE})"
+
 MEAN = (-0.030, -0.088, -0.188)
 SCALE = (0.458, 0.448, 0.450)
 """ImageNet's statistics for pictures in -1…1."""
+SMALLEST_PX = 64
 TINY = 1e-10
 """Keeps a pixel without any feature from a division by zero."""
 
@@ -69,6 +75,15 @@ def vgg16() -> Network:
     return Network("vgg", tuple(layers[:-1]), tuple(taps), tuple(channels for channels, _ in blocks))
 
 
+def open_lpips(backbone: Path | None, linear: Path | None) -> Lpips | None:
+    """From the files named here or by the variables; None where none is. Raises BadInput if only one of the two is."""
+    backbone = backbone or (Path(os.environ[BACKBONE_VARIABLE]) if os.environ.get(BACKBONE_VARIABLE) else None)
+    linear = linear or (Path(os.environ[LINEAR_VARIABLE]) if os.environ.get(LINEAR_VARIABLE) else None)
+    if (backbone is None) != (linear is None):
+        raise BadInput(f"LPIPS {NEEDS}; only one of the two is named")
+    return None if backbone is None or linear is None else Lpips(backbone, linear)
+
+
 class Lpips:
     """Distance of two pictures: 0 where they are equal; lower is better."""
 
@@ -99,24 +114,34 @@ class Lpips:
         return self._network.name
 
     def distance(self, a: UInt8[np.ndarray, "h w 3"], b: UInt8[np.ndarray, "h w 3"]) -> float:
-        """Zhang et al., equation 1: weighted squared differences of unit-length features, averaged over each layer, summed."""
+        """Of two pictures."""
         with torch.inference_mode():
-            total = 0.0
-            for of_a, of_b, weight in zip(self._features(a), self._features(b), self._linear, strict=True):
-                squared = (_unit_length(of_a) - _unit_length(of_b)) ** 2
-                total += float((squared * weight[:, None, None]).sum(0).mean())
+            return float(self.distances(*(torch.from_numpy(picture.copy())[None].float() / 255.0 for picture in (a, b)))[0])
+
+    def distances(self, a: Float[Tensor, "n h w 3"], b: Float[Tensor, "n h w 3"]) -> Float[Tensor, " n"]:
+        """Zhang et al., equation 1: weighted squared differences of unit-length features, averaged over each layer, summed.
+
+        Colours are 0…1; differentiable. Pictures below SMALLEST_PX are enlarged, which the network's poolings need.
+        """
+        total = torch.zeros(len(a))
+        for of_a, of_b, weight in zip(self._features(a), self._features(b), self._linear, strict=True):
+            squared = (_unit_length(of_a) - _unit_length(of_b)) ** 2
+            total = total + (squared * weight[:, None, None]).sum(1).mean((1, 2))
         return total
 
-    def _features(self, picture: UInt8[np.ndarray, "h w 3"]) -> list[Float[Tensor, "channels y x"]]:
-        x = torch.from_numpy(picture.copy()).permute(2, 0, 1).float() / 127.5 - 1.0
-        x = ((x - torch.tensor(MEAN)[:, None, None]) / torch.tensor(SCALE)[:, None, None])[None]
+    def _features(self, pictures: Float[Tensor, "n h w 3"]) -> list[Float[Tensor, "n channels y x"]]:
+        x = pictures.permute(0, 3, 1, 2) * 2.0 - 1.0
+        if min(x.shape[2:]) < SMALLEST_PX:
+            x = nn.functional.interpolate(x, scale_factor=SMALLEST_PX / min(x.shape[2:]), mode="bilinear", align_corners=False)
+        x = (x - torch.tensor(MEAN)[:, None, None]) / torch.tensor(SCALE)[:, None, None]
         found = []
         for index, layer in enumerate(self._layers):
             x = layer(x)
             if index in self._network.taps:
-                found.append(x[0])
+                found.append(x)
         return found
 
 
-def _unit_length(features: Float[Tensor, "channels y x"]) -> Float[Tensor, "channels y x"]:
-    return features / (features.norm(dim=0, keepdim=True) + TINY)
+def _unit_length(features: Float[Tensor, "n channels y x"]) -> Float[Tensor, "n channels y x"]:
+    # A norm's gradient at 0 is not a number, and ReLUs give pixels without any feature.
+    return features / ((features.square().sum(1, keepdim=True) + TINY**2).sqrt() + TINY)
