@@ -28,7 +28,7 @@ from renderer.errors import BadInput
 from renderer.types import FPS, SAMPLE_RATE_HZ, Camera
 
 if TYPE_CHECKING:
-    from jaxtyping import Float32, Int16, UInt8
+    from jaxtyping import Bool, Float32, Int, Int16, UInt8
 
 FORMAT = 1
 SAMPLES_PER_FRAME = SAMPLE_RATE_HZ // FPS
@@ -108,6 +108,8 @@ class Track:
     """index into the transcript's emotions"""
     emotion_intensity: Float32[np.ndarray, " n"]
     """0 … 1"""
+    usable: Bool[np.ndarray, " n"] | None = None
+    """frames that may be trained on and measured; None: all. The others only keep the sound going"""
     articulation: Float32[np.ndarray, "n n_parameters"] | None = None
     """the presenter's parameters; synthetic takes only"""
     articulation_names: tuple[str, ...] = ()
@@ -161,6 +163,21 @@ class Dataset:
         with wave.open(str(self.path / "audio.wav"), "rb") as file:
             pcm = np.frombuffer(file.readframes(file.getnframes()), "<i2")
         return np.asarray(pcm.astype(np.float32) / _PCM16_SCALE)
+
+
+def held_out_frames(spec: str, n_frames: int) -> Int[np.ndarray, " n"]:
+    """Indices of the frames kept from training: `none`, `every:N` (every N-th), `last:N`. Raises BadInput for anything else."""
+    kind, _, text = spec.partition(":")
+    if spec == "none":
+        return np.zeros(0, np.int64)
+    if kind not in ("every", "last") or not text.isdecimal() or int(text) < 1:
+        raise BadInput(f"--hold-out {spec}: none, every:N or last:N is possible")
+    count = int(text)
+    if kind == "every":
+        return np.arange(count - 1, n_frames, count)
+    if count >= n_frames:
+        raise BadInput(f"--hold-out {spec}: the dataset has {n_frames} frames")
+    return np.arange(n_frames - count, n_frames)
 
 
 # ---- reading -------------------------------------------------------------------------------------------------------
@@ -245,6 +262,11 @@ def _open_track(path: Path, n: int, n_landmarks: int) -> Track:
                 if array.dtype != dtype or array.shape != shape:
                     raise BadInput(f"{path}: {name} is {array.dtype} {array.shape}, wanted {np.dtype(dtype).name} {shape}")
                 values[name] = array
+            if "usable" in file:
+                usable = file["usable"]
+                if usable.dtype != np.bool_ or usable.shape != (n,) or not usable.any():
+                    raise BadInput(f"{path}: usable must be bool {(n,)} with at least one frame")
+                values["usable"] = usable
             if "articulation" in file:
                 values["articulation"] = file["articulation"]
                 values["articulation_names"] = tuple(str(name) for name in file["articulation_names"])
@@ -284,6 +306,8 @@ def write_audio(path: Path, samples: Float32[np.ndarray, " n_samples"]) -> None:
 def write_track(folder: Path, track: Track) -> None:
     """Write track.npz."""
     arrays = {field.name: getattr(track, field.name) for field in fields(Track)}
+    if track.usable is None:
+        del arrays["usable"]
     if track.articulation is None:
         del arrays["articulation"], arrays["articulation_names"]
     else:

@@ -4,24 +4,12 @@ from __future__ import annotations
 
 import argparse
 import json
-import sys
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
 
 from renderer.command_line import OneLineParser
 from renderer.errors import BadInput
 
-if TYPE_CHECKING:
-    from collections.abc import Iterator
-
-    import numpy as np
-    from jaxtyping import UInt8
-
-    from editing.dataset import Dataset
-    from renderer.audio.encoder import AudioEncoder
-    from renderer.avatar import Avatar
-
-DESCRIPTION = "Compare an avatar with a dataset: pictures and lips."
+DESCRIPTION = "Compare an avatar with a dataset: pictures and lips. With --speech: its lips with another sound."
 
 
 def parser() -> argparse.ArgumentParser:
@@ -29,10 +17,16 @@ def parser() -> argparse.ArgumentParser:
     p = OneLineParser(prog="python -m editing evaluate", description=DESCRIPTION)
     p.add_argument("avatar", help="avatar file or name")
     p.add_argument("--dataset", type=Path, required=True, help="dataset folder (a held-out one)")
+    p.add_argument("--speech", type=Path, metavar="WAV", help="cross-driven: this sound in place of the dataset's, with its head motion")
+    p.add_argument("--frames", default=":", metavar="A:B", help="frames A to B - 1 of the dataset or the speech (default all)")
+    p.add_argument("--every", type=int, default=1, metavar="N", help="look at every n-th of them only (default 1: all)")
     p.add_argument("--backend", default="auto", help="auto, cpu or torch (default auto)")
     p.add_argument("--threads", type=int, default=1, help="render threads (default 1)")
-    p.add_argument("--every", type=int, default=1, help="look at every n-th frame only (default 1: all)")
-    p.add_argument("--pictures", type=Path, help="write a sheet of truth (above) and rendering (below) to this PNG")
+    p.add_argument("--lpips-backbone", type=Path, metavar="FILE", help="torchvision's AlexNet or VGG-16 (or LPIPS_BACKBONE)")
+    p.add_argument("--lpips-linear", type=Path, metavar="FILE", help="alex.pth or vgg.pth of lpips (or LPIPS_LINEAR)")
+    p.add_argument("--syncnet", type=Path, metavar="FILE", help="syncnet_v2.model (or SYNCNET_MODEL)")
+    p.add_argument("--openface", type=Path, metavar="FILE", help="OpenFace's FeatureExtraction (or OPENFACE_FEATURE_EXTRACTION)")
+    p.add_argument("--pictures", type=Path, metavar="PNG", help="write a sheet: real, rendered, difference, depth, mouths")
     p.add_argument("--json", action="store_true", help="print one JSON object")
     return p
 
@@ -40,138 +34,45 @@ def parser() -> argparse.ArgumentParser:
 def main(argv: list[str]) -> int:
     """Run the command."""
     arguments = parser().parse_args(argv)
+    import contextlib
+
     from editing.dataset import Dataset
+    from editing.evaluate.cross_driven import cross_driven
+    from editing.evaluate.driving import Drive
+    from editing.evaluate.judges import JudgeFiles, Judges
+    from editing.evaluate.self_driven import self_driven
+    from editing.evaluate.table import table
     from renderer.audio.export import load_encoder
+    from renderer.audio.sound_file import read_sound_file
     from renderer.library import open_avatar
     from renderer.render import check_encoder
 
-    if arguments.every < 1:
-        raise BadInput(f"--every {arguments.every}: 1 or more is possible")
+    if arguments.pictures is not None and not arguments.pictures.parent.is_dir():
+        raise BadInput(f"--pictures {arguments.pictures}: its folder does not exist")
     avatar = open_avatar(arguments.avatar)
     dataset = Dataset.open(arguments.dataset)
     encoder = load_encoder(avatar.encoder.id)
     check_encoder(avatar, encoder)
-    frames = range(0, dataset.meta.n_frames, arguments.every)
-    result = evaluate(avatar, dataset, encoder, frames, arguments.backend, arguments.threads, arguments.pictures)
-    if arguments.json:
-        print(json.dumps(result))
-    else:
-        for key, value in result.items():
-            print(f"{key:24} {value if not isinstance(value, float) else round(value, 3)}")
+    speech = None if arguments.speech is None else read_sound_file(arguments.speech)
+    files = JudgeFiles(arguments.lpips_backbone, arguments.lpips_linear, arguments.syncnet, arguments.openface)
+    with contextlib.closing(Judges.open(files)) as judges:
+        drive = Drive.prepare(avatar, dataset, encoder, speech, arguments.backend, arguments.threads)
+        frames = chosen_frames(arguments.frames, arguments.every, drive.n_frames)
+        judge = self_driven if speech is None else cross_driven
+        result = judge(drive, frames, judges, arguments.pictures)
+    print(json.dumps(result) if arguments.json else table(result))
     return 0
 
 
-def evaluate(
-    avatar: Avatar,
-    dataset: Dataset,
-    encoder: AudioEncoder,
-    frames: range,
-    backend: str = "auto",
-    threads: int = 1,
-    pictures: Path | None = None,
-) -> dict[str, Any]:
-    """All metrics as one object; a metric without its weights is null and `<metric>_reason` says why."""
-    import numpy as np
-
-    from editing.evaluate.metrics import best_correlation, lip_landmark_distance, mouth_opening, psnr_db
-    from editing.evaluate.stillness import mouth_stillness
-    from editing.landmarks import LandmarkDetector
-    from editing.train.clip import LIP_LABELS, TORSO_LABELS
-
+def chosen_frames(span: str, every: int, n_frames: int) -> range:
+    """Every n-th frame of A:B; an end that is left out is the clip's."""
+    if every < 1:
+        raise BadInput(f"--every {every}: 1 or more is possible")
+    first, colon, last = span.partition(":")
     try:
-        detector: LandmarkDetector | None = LandmarkDetector()
-        no_landmarks = None
-    except BadInput as error:
-        detector, no_landmarks = None, str(error)
-    values: dict[str, list[float]] = {key: [] for key in ("psnr_db", "psnr_head_db", "psnr_lips_db", "lmd_px")}
-    openings: list[tuple[float, float, float]] = []
-    missed = 0
-    kept: list[tuple[np.ndarray, np.ndarray]] = []
-    for index, rendered in zip(frames, render_clip(avatar, dataset, encoder, frames, backend, threads), strict=True):
-        truth = np.asarray(dataset.frames[index])
-        labels = dataset.labels[index]
-        ids = dataset.meta.labels
-        head = ~np.isin(labels, [ids["background"], *(ids[n] for n in TORSO_LABELS)])
-        lips = np.isin(labels, [ids[n] for n in LIP_LABELS])
-        values["psnr_db"].append(psnr_db(truth, rendered))
-        values["psnr_head_db"].append(psnr_db(truth, rendered, head))
-        if lips.any():
-            values["psnr_lips_db"].append(psnr_db(truth, rendered, grow(lips)))
-        if len(kept) < 8 and (index // frames.step) % max(1, len(frames) // 8) == 0:
-            kept.append((truth, rendered))
-        if detector is not None:
-            a, b = detector.detect(truth), detector.detect(rendered)
-            if a is None or b is None:
-                missed += 1
-                continue
-            values["lmd_px"].append(lip_landmark_distance(a, b))
-            openings.append((float(dataset.track.lip_opening[index]), mouth_opening(a), mouth_opening(b)))
-    result: dict[str, Any] = {"frames": len(frames), "size": avatar.camera.height, "face_missed": missed}
-    result |= {key: float(np.mean(v)) if v else None for key, v in values.items()}
-    if len(openings) > 10:
-        curve = np.array(openings)
-        best = best_correlation(curve[:, 0], curve[:, 2])
-        result |= {"opening_correlation": best.correlation, "opening_lag_frames": best.lag_frames}
-        result["opening_correlation_lag0"] = float(np.corrcoef(curve[:, 0], curve[:, 2])[0, 1])
-        result["opening_correlation_of_truth"] = float(np.corrcoef(curve[:, 0], curve[:, 1])[0, 1])
-    if detector is not None:
-        result |= mouth_stillness(avatar, encoder, dataset.audio(), detector, backend, threads)
-    if no_landmarks:
-        for metric in ("lmd_px", "opening_correlation", "mouth_moves_in_silence", "mouth_moves_in_noise"):
-            result |= {metric: None, f"{metric}_reason": no_landmarks}
-    for metric, model in (("lpips", "VGG"), ("sync_confidence", "SyncNet"), ("identity", "ArcFace")):
-        result |= {metric: None, f"{metric}_reason": f"needs the weights of {model}, which are not installed"}
-    if pictures is not None and kept:
-        write_sheet(pictures, kept)
-    if detector is not None:
-        detector.close()
-    return result
-
-
-def render_clip(
-    avatar: Avatar, dataset: Dataset, encoder: AudioEncoder, frames: range, backend: str, threads: int
-) -> Iterator[UInt8[np.ndarray, "h w 3"]]:
-    """The avatar with the dataset's sound, poses and blinks."""
-    from tqdm import tqdm
-
-    from editing.train.clip import clip_windows
-    from renderer.backends.base import RenderOptions, open_backend
-    from renderer.types import FrameCondition
-
-    if (dataset.meta.camera.width, dataset.meta.camera.height) != (avatar.camera.width, avatar.camera.height):
-        raise BadInput(
-            f"dataset of {dataset.meta.camera.width}x{dataset.meta.camera.height} pixels, "
-            f"avatar of {avatar.camera.width}x{avatar.camera.height}; they must be of one size"
-        )
-    windows = clip_windows(dataset.audio(), encoder, avatar.field_config.audio_window, dataset.meta.n_frames)
-    runner = open_backend(avatar, RenderOptions(size=avatar.camera.height, threads=threads), backend)
-    try:
-        for k in tqdm(frames, unit="frame", disable=not sys.stderr.isatty()):
-            condition = FrameCondition(
-                index=k,
-                audio_window=windows[k],
-                camera_from_head=dataset.track.camera_from_head[k],
-                eye_ratio=float(dataset.track.eye_ratio[k]),
-                background=dataset.background,
-            )
-            yield runner.render([condition])[0]
-    finally:
-        runner.close()
-
-
-def grow(mask: np.ndarray) -> np.ndarray:
-    from scipy import ndimage
-
-    return ndimage.binary_dilation(mask, iterations=3)
-
-
-def write_sheet(path: Path, pairs: list[tuple[np.ndarray, np.ndarray]]) -> None:
-    """Truth above, rendering below, as a PNG."""
-    import numpy as np
-
-    from renderer.images import encode_picture
-
-    sheet = np.vstack([np.hstack([a for a, _ in pairs]), np.hstack([b for _, b in pairs])])
-    temporary = path.with_suffix(".partial")
-    temporary.write_bytes(encode_picture(sheet, "png"))
-    temporary.replace(path)
+        start, stop = int(first or 0), int(last or n_frames)
+    except ValueError as error:
+        raise BadInput(f"--frames {span!r}: A:B with whole numbers was expected") from error
+    if not colon or not 0 <= start < stop <= n_frames:
+        raise BadInput(f"--frames {span}: A:B with 0 <= A < B <= {n_frames} is possible")
+    return range(start, stop, every)

@@ -18,6 +18,10 @@ LIP_LANDMARKS = (
 """MediaPipe's outer and inner lip contours."""
 INNER_LIP_TOP, INNER_LIP_BOTTOM = 13, 14
 EYE_CORNERS = (33, 263)
+PAPERS_HEIGHT_PX = 512
+"""The papers' pictures; distances in pixels are stated at this height too."""
+SSIM_RADIUS_PX, SSIM_SIGMA_PX = 5, 1.5
+SSIM_C1, SSIM_C2 = (0.01 * 255) ** 2, (0.03 * 255) ** 2
 
 
 def psnr_db(a: UInt8[np.ndarray, "h w 3"], b: UInt8[np.ndarray, "h w 3"], mask: Bool[np.ndarray, "h w"] | None = None) -> float:
@@ -25,6 +29,26 @@ def psnr_db(a: UInt8[np.ndarray, "h w 3"], b: UInt8[np.ndarray, "h w 3"], mask: 
     error = (a.astype(np.float64) - b) ** 2
     mean = error.mean() if mask is None else error[mask].mean()
     return float(10.0 * np.log10(255.0**2 / max(float(mean), 1e-6)))
+
+
+def ssim(a: UInt8[np.ndarray, "h w 3"], b: UInt8[np.ndarray, "h w 3"]) -> float:
+    """Structural similarity (Wang et al. 2004, equation 13): Gaussian windows of 11x11 that lie in the picture, mean over the channels."""
+    from scipy import ndimage
+
+    offsets = np.arange(-SSIM_RADIUS_PX, SSIM_RADIUS_PX + 1)
+    window = np.exp(-(offsets**2) / (2.0 * SSIM_SIGMA_PX**2))
+    window /= window.sum()
+    inside = slice(SSIM_RADIUS_PX, -SSIM_RADIUS_PX)
+
+    def local_mean(values: Float[np.ndarray, "h w 3"]) -> Float[np.ndarray, "y x 3"]:
+        return ndimage.correlate1d(ndimage.correlate1d(values, window, axis=0), window, axis=1)[inside, inside]
+
+    x, y = a.astype(np.float64), b.astype(np.float64)
+    mean_x, mean_y = local_mean(x), local_mean(y)
+    variance_x, variance_y = local_mean(x * x) - mean_x**2, local_mean(y * y) - mean_y**2
+    covariance = local_mean(x * y) - mean_x * mean_y
+    alike = (2 * mean_x * mean_y + SSIM_C1) * (2 * covariance + SSIM_C2)
+    return float((alike / ((mean_x**2 + mean_y**2 + SSIM_C1) * (variance_x + variance_y + SSIM_C2))).mean())
 
 
 @dataclass(frozen=True)
@@ -46,6 +70,11 @@ def best_correlation(reference: Float[np.ndarray, " n"], curve: Float[np.ndarray
         if value > best.correlation:
             best = LagCorrelation(value, lag)
     return best
+
+
+def correlation(a: Float[np.ndarray, " n"], b: Float[np.ndarray, " n"]) -> float | None:
+    """Pearson's; None where a curve is flat."""
+    return None if a.std() < 1e-9 or b.std() < 1e-9 else float(np.corrcoef(a, b)[0, 1])
 
 
 def mouth_opening(landmarks: Float[np.ndarray, "n_landmarks 2"]) -> float:

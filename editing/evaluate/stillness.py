@@ -30,6 +30,8 @@ SETTLING_S = 1.0
 """Left out at the beginning."""
 NOISE_DBFS = -45.0
 SEED = 0
+STILLNESS = ("mouth_moves_in_silence", "mouth_moves_in_noise", "mouth_open_in_silence")
+"""The names of what is measured."""
 
 
 def held(avatar: Avatar) -> Avatar:
@@ -57,7 +59,8 @@ def mouth_stillness(
 ) -> dict[str, float | None]:
     """Shares of the mouth's range in speech: how far it moves in silence and in noise, and how far it stands open in silence.
 
-    The range is that of 98 % of the frames of `speech`; in the quiet every frame counts. None where speech moves nothing.
+    The range is that of 98 % of the frames of `speech`; in the quiet every frame counts. None where speech moves nothing
+    or no face is found.
     """
     quiet = {"silence": np.zeros(round(QUIET_S * SAMPLE_RATE_HZ), np.float32), "noise": room_noise(QUIET_S)}
     runner = open_backend(held(avatar), RenderOptions(size=avatar.camera.height, threads=threads), backend)
@@ -69,10 +72,11 @@ def mouth_stillness(
             return np.array([mouth_opening(face) for face in found if face is not None])[round(SETTLING_S * avatar.fps) :]
 
         spoken = openings(speech[: round(SPEECH_S * SAMPLE_RATE_HZ)])
-        lowest, highest = np.percentile(spoken, [1, 99])
         curves = {name: openings(samples) for name, samples in quiet.items()}
-    names = (*(f"mouth_moves_in_{name}" for name in curves), "mouth_open_in_silence")
+    if not all(len(curve) for curve in (spoken, *curves.values())):
+        return dict.fromkeys(STILLNESS)
+    lowest, highest = np.percentile(spoken, [1, 99])
     if highest <= lowest:
-        return dict.fromkeys(names)
+        return dict.fromkeys(STILLNESS)
     values = (*(np.ptp(curve) for curve in curves.values()), curves["silence"].mean() - lowest)
-    return {name: float(value / (highest - lowest)) for name, value in zip(names, values, strict=True)}
+    return {name: float(value / (highest - lowest)) for name, value in zip(STILLNESS, values, strict=True)}

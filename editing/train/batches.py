@@ -35,7 +35,7 @@ def head_batch(clip: TrainingClip, config: TrainConfig, n_rays: int, rng: np.ran
     Inside the head the background is random, so only an opaque head can match; surely outside it, background and target are the same
     random colour, so only an empty field can. In between the true picture behind the head decides.
     """
-    frames = rng.choice(clip.n_frames, min(config.frames_per_step, clip.n_frames), replace=False)
+    frames = clip.draw(config.frames_per_step, rng)
     per_frame = max(32, n_rays // len(frames))
     pixels = np.stack([_choose(clip, int(f), config, per_frame, rng) for f in frames])
     bits = np.stack([clip.regions(int(f)).bits[p] for f, p in zip(frames, pixels, strict=True)]).reshape(-1)
@@ -48,10 +48,15 @@ def head_batch(clip: TrainingClip, config: TrainConfig, n_rays: int, rng: np.ran
     return _batch(clip, frames, pixels, target, behind, (bits & FACE) == 0)
 
 
+def patch_side(clip: TrainingClip, config: TrainConfig) -> int:
+    """Of a lip patch, in pixels: what is asked for, if the picture is that large."""
+    return min(config.patch_px, clip.width, clip.height)
+
+
 def lip_batch(clip: TrainingClip, config: TrainConfig, rng: np.random.Generator) -> PixelBatch:
     """One square patch around the lips of each frame (paper, "fine-tuning of the lips"), over the true picture behind the head."""
-    frames = rng.choice(clip.n_frames, min(config.frames_per_step, clip.n_frames), replace=False)
-    side = config.patch_px
+    frames = clip.draw(config.frames_per_step, rng)
+    side = patch_side(clip, config)
     chosen = []
     for f in frames:
         x0, y0, x1, y1 = clip.regions(int(f)).lip_box

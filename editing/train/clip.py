@@ -12,8 +12,10 @@ from typing import TYPE_CHECKING
 import numpy as np
 from scipy import ndimage
 
+from editing.dataset import held_out_frames
 from renderer.audio.streaming import encode_all
 from renderer.condition_stream import audio_window_at
+from renderer.errors import BadInput
 from renderer.field.frame_codes import pose_code, spherical_harmonics, view_direction
 
 if TYPE_CHECKING:
@@ -36,6 +38,8 @@ LIP_LABELS = ("lips", "teeth", "mouth")
 FACE_LABELS = ("face", "eye", "lips", "teeth", "mouth", "brow")
 
 
+KEPT_BYTES = 1 << 30
+"""Of pictures without their heads, and of region maps: beyond it they are made again whenever they are needed."""
 NEAR, INSIDE, OUTSIDE, FACE, EYES = 1, 2, 4, 8, 16
 """Bits of a frame's region map: near the head; certainly head; certainly not head; face; eyes."""
 
@@ -55,21 +59,36 @@ class Regions:
 class TrainingClip:
     """All frames of a dataset with what the stages need of them; pictures stay memory-mapped."""
 
-    def __init__(self, dataset: Dataset, encoder: AudioEncoder, config: FieldConfig) -> None:
+    def __init__(self, dataset: Dataset, encoder: AudioEncoder, config: FieldConfig, held_out: str = "none") -> None:
         self.dataset = dataset
         self.width, self.height = dataset.meta.camera.width, dataset.meta.camera.height
         self.n_frames = dataset.meta.n_frames
-        self.identity = f"{dataset.meta.generator} seed {dataset.meta.seed} {self.n_frames} frames {self.width}x{self.height}"
+        self.frames = training_frames(dataset, held_out)
+        """Indices of the frames that are trained on."""
+        size = f"{self.width}x{self.height}"
+        self.identity = f"{dataset.meta.generator} seed {dataset.meta.seed} {self.n_frames} frames {size}, held out {held_out}"
         self._label_ids = dataset.meta.labels
         self._band = max(1, round(BAND_PX * self.height / 256))
         self.windows = clip_windows(dataset.audio(), encoder, config.audio_window, self.n_frames)
-        poses = dataset.track.camera_from_head
-        self.poses = poses
         self.eye_ratio = dataset.track.eye_ratio.astype(np.float32)
-        self.harmonics = np.stack([spherical_harmonics(view_direction(p, config.head_centre)) for p in poses])
-        self.pose_codes = np.stack([pose_code(p, config) for p in poses])
+        self._config = config
+        self.use_poses(dataset.track.camera_from_head)
         self._regions: dict[int, Regions] = {}
         self._behind: dict[int, UInt8[np.ndarray, "n_pixels 3"]] = {}
+
+    def use_poses(self, poses: Float[np.ndarray, "n_frames 4 4"]) -> None:
+        """Take these head poses, camera from head, from now on: the dataset's, or refined ones."""
+        self.poses = poses
+        self.harmonics = view_harmonics(poses, self._config)
+        self.pose_codes = np.stack([pose_code(p, self._config) for p in poses])
+
+    def spread(self, n: int) -> Int[np.ndarray, " at_most_n"]:
+        """About `n` frames that are trained on, spread evenly over the clip."""
+        return self.frames[np.unique(np.linspace(0, len(self.frames) - 1, n).astype(int))]
+
+    def draw(self, n: int, rng: np.random.Generator) -> Int[np.ndarray, " at_most_n"]:
+        """`n` different frames that are trained on, or all of them where there are fewer."""
+        return rng.choice(self.frames, min(n, len(self.frames)), replace=False)
 
     def picture(self, frame: int) -> UInt8[np.ndarray, "n_pixels 3"]:
         return self.dataset.frames[frame].reshape(-1, 3)
@@ -83,9 +102,12 @@ class TrainingClip:
         return ~self.mask(frame, ("background", *TORSO_LABELS))
 
     def regions(self, frame: int) -> Regions:
-        if frame not in self._regions:
-            self._regions[frame] = self._find_regions(frame)
-        return self._regions[frame]
+        found = self._regions.get(frame)
+        if found is None:
+            found = self._find_regions(frame)
+            if (len(self._regions) + 1) * found.bits.nbytes <= KEPT_BYTES:
+                self._regions[frame] = found
+        return found
 
     def _find_regions(self, frame: int) -> Regions:
         head = self.head_mask(frame)
@@ -100,13 +122,31 @@ class TrainingClip:
 
     def behind_head(self, frame: int) -> UInt8[np.ndarray, "n_pixels 3"]:
         """The picture with the head taken away: torso, continued neck, background."""
-        if frame not in self._behind:
-            self._behind[frame] = self.torso_target(frame)[0].reshape(-1, 3)
-        return self._behind[frame]
+        found = self._behind.get(frame)
+        if found is None:
+            found = self.torso_target(frame)[0].reshape(-1, 3)
+            # Frames come up at random, so those that were first stay: a full memory is as good as any other choice.
+            if (len(self._behind) + 1) * found.nbytes <= KEPT_BYTES:
+                self._behind[frame] = found
+        return found
 
     def torso_target(self, frame: int) -> tuple[UInt8[np.ndarray, "height width 3"], Bool[np.ndarray, "height width"]]:
         """The picture without the head, and where it shows torso."""
         return continue_neck(self.dataset.frames[frame], self.mask(frame, TORSO_LABELS), self.head_mask(frame), self.dataset.background)
+
+
+def training_frames(dataset: Dataset, held_out: str) -> Int[np.ndarray, " n"]:
+    """The frames that can be used and are not held out (see `editing.dataset.held_out_frames`)."""
+    usable = np.ones(dataset.meta.n_frames, bool) if dataset.track.usable is None else dataset.track.usable.copy()
+    usable[held_out_frames(held_out, dataset.meta.n_frames)] = False
+    if not usable.any():
+        raise BadInput(f"--hold-out {held_out}: no frame of {dataset.path} is left to train on")
+    return np.flatnonzero(usable)
+
+
+def view_harmonics(poses: Float[np.ndarray, "n 4 4"], config: FieldConfig) -> Float[np.ndarray, "n 16"]:
+    """What the head's colour sees of each pose: the harmonics of its view direction."""
+    return np.stack([spherical_harmonics(view_direction(p, config.head_centre)) for p in poses])
 
 
 def clip_windows(

@@ -3,20 +3,23 @@
 from __future__ import annotations
 
 import argparse
-import dataclasses
 import json
 import math
+import sys
+import time
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from renderer.command_line import OneLineParser
 from renderer.errors import BadInput
 
 if TYPE_CHECKING:
     from editing.dataset import Dataset
+    from editing.lpips import Lpips
     from editing.train.config import TrainConfig
     from editing.train.stages import StepReport
-    from renderer.audio.encoder import EncoderSpec
+    from editing.train.trainer import Trainer
+    from renderer.audio.encoder import AudioEncoder, EncoderSpec
     from renderer.field.config import FieldConfig
 
 DESCRIPTION = "Train an avatar from a dataset (made by `synthesize` or `capture`)."
@@ -32,11 +35,21 @@ def parser() -> argparse.ArgumentParser:
     p.add_argument("--name", help="name of the avatar (default: the file's stem)")
     p.add_argument("--encoder", default="bundled", help="audio encoder: bundled, a hub name, a folder or an .onnx file")
     p.add_argument("--look-ahead-ms", type=float, default=160.0, help="whole audio look-ahead in ms (default 160)")
-    p.add_argument("--finest-resolution", type=int, default=512, help="finest level of the grids (default 512; paper 2048)")
-    p.add_argument("--speech-steps", type=int, help="steps for the audio side alone (default 2000)")
-    p.add_argument("--head-steps", type=int, help="steps of the head stage (default 6000)")
-    p.add_argument("--lips-steps", type=int, help="steps of the lip fine-tuning (default 1500)")
-    p.add_argument("--torso-steps", type=int, help="steps of the torso stage (default 2000)")
+    p.add_argument("--preset", choices=("cpu", "gpu", "paper"), default="cpu", help="schedule: two cores, a fast device, RAD-NeRF's own")
+    p.add_argument("--finest-resolution", type=int, help="finest level of the grids (default 512, 1024 or 2048 by the preset)")
+    p.add_argument("--speech-steps", type=int, help="steps for the audio side alone (default 2000; paper 0)")
+    p.add_argument("--head-steps", type=int, help="steps of the head stage (default 6000; gpu, paper 20000)")
+    p.add_argument("--lips-steps", type=int, help="steps of the lip fine-tuning (default 1500; gpu, paper 5000)")
+    p.add_argument("--torso-steps", type=int, help="steps of the torso stage (default 2000; gpu 10000, paper 20000)")
+    p.add_argument("--lpips-backbone", type=Path, metavar="FILE", help="torchvision's AlexNet or VGG-16 (or LPIPS_BACKBONE); else SSIM")
+    p.add_argument("--lpips-linear", type=Path, metavar="FILE", help="alex.pth or vgg.pth of lpips (or LPIPS_LINEAR)")
+    p.add_argument(
+        "--refine-poses",
+        action=argparse.BooleanOptionalAction,
+        help="learn head poses too (default: where they are estimates; those of synthesize are true)",
+    )
+    p.add_argument("--consent", help="of the person shown: who agreed, when, to what; kept in the avatar (asked for where it is missing)")
+    p.add_argument("--hold-out", default="none", metavar="none|every:N|last:N", help="frames kept from training, to evaluate on")
     p.add_argument("--seed", type=int, default=0, help="random seed (default 0)")
     p.add_argument("--threads", type=int, default=2, help="CPU threads (default 2)")
     p.add_argument("--restart", action="store_true", help="ignore a checkpoint of an earlier run")
@@ -54,8 +67,9 @@ def main(argv: list[str]) -> int:
         raise BadInput(f"--threads {arguments.threads}: 1 to 256 are possible")
 
     from editing.dataset import Dataset
-    from editing.train.clip import TrainingClip
-    from editing.train.config import TrainConfig
+    from editing.lpips import open_lpips
+    from editing.train.clip import TrainingClip, training_frames
+    from editing.train.config import FINEST_RESOLUTION
     from editing.train.speech import SpeechLessons
     from editing.train.trainer import Trainer
     from renderer.audio.export import load_encoder
@@ -64,35 +78,73 @@ def main(argv: list[str]) -> int:
     from renderer.poster import draw_poster
 
     dataset = Dataset.open(arguments.dataset)
+    subject = subject_with_consent(dataset.meta.subject, arguments.consent)
     encoder = load_encoder(arguments.encoder)
-    stages = ("speech_steps", "head_steps", "lips_steps", "torso_steps")
-    steps = {name: getattr(arguments, name) for name in stages if getattr(arguments, name) is not None}
-    config: TrainConfig = dataclasses.replace(TrainConfig(seed=arguments.seed, threads=arguments.threads), **steps)
-    field_config = field_config_for(dataset, encoder.spec, arguments.look_ahead_ms, arguments.finest_resolution)
+    lpips = open_lpips(arguments.lpips_backbone, arguments.lpips_linear)
+    config = config_for(arguments, dataset, lpips)
+    finest = arguments.finest_resolution or FINEST_RESOLUTION[arguments.preset]
+    field_config = field_config_for(dataset, encoder.spec, arguments.look_ahead_ms, finest)
     print(f"reading {dataset.meta.n_frames} frames and their sound", flush=True)
-    clip = TrainingClip(dataset, encoder, field_config)
+    clip = TrainingClip(dataset, encoder, field_config, arguments.hold_out)
     checkpoint = arguments.out.with_suffix(".checkpoint")
     speech = [Dataset.open(path) for path in arguments.speech]
-    lessons = SpeechLessons([dataset, *speech], encoder, field_config.audio_window)
-    trainer = Trainer(clip, lessons, field_config, config, checkpoint)
+    frames = [clip.frames, *(training_frames(d, "none") for d in speech)]
+    lessons = SpeechLessons([dataset, *speech], encoder, field_config.audio_window, frames)
+    trainer = Trainer(clip, lessons, field_config, config, checkpoint, lpips)
     if arguments.start_from:
         trainer.start_from(open_avatar(arguments.start_from))
     if checkpoint.exists() and not arguments.restart:
         trainer.load_checkpoint()
         print(f"going on from {checkpoint}: {trainer.stage} step {trainer.step}", flush=True)
     progress = Progress(arguments.out.with_suffix(".progress.json"))
+    previews = Previews(trainer, encoder, arguments.out)
     try:
-        trainer.run(progress)
+
+        def report(stage: str, step: int, n_steps: int, result: StepReport) -> None:
+            progress(stage, step, n_steps, result)
+            previews(stage, step, n_steps)
+
+        trainer.run(report)
     except KeyboardInterrupt:
         print(f"\ninterrupted; run the same command again to go on from {checkpoint}", flush=True)
         return 130
     finally:
         progress.close()
-    avatar = trainer.avatar(arguments.name or arguments.out.stem, encoder)
+    avatar = trainer.avatar(arguments.name or arguments.out.stem, encoder).replace(subject=subject)
     sha256 = save_avatar(avatar.replace(poster=draw_poster(avatar, encoder.silence_features())), arguments.out)
     checkpoint.unlink(missing_ok=True)
     print(f"wrote {arguments.out} (SHA-256 {sha256[:12]}…) after {trainer.seconds / 60:.1f} minutes of training")
     return 0
+
+
+def subject_with_consent(subject: dict[str, str], consent: str | None) -> dict[str, str]:
+    """The dataset's subject; a person's with their statement of consent, which is asked for on a terminal. Raises BadInput without one."""
+    if subject.get("kind") != "person":
+        if consent is not None:
+            raise BadInput(f"--consent: the dataset shows no person ({subject.get('kind')}), so nobody has to agree")
+        return dict(subject)
+    statement = consent if consent is not None else subject.get("consent", "")
+    if not statement.strip() and consent is None and sys.stdin.isatty():
+        statement = input("Who is shown, and do they agree to this avatar? (kept in the avatar) ")
+    if not statement.strip():
+        raise BadInput(
+            '--consent is needed for an avatar of a person, e.g. --consent "Ada Example agreed on 1 May 2026 to her use in calls"'
+        )
+    return {**subject, "consent": statement.strip()}
+
+
+def config_for(arguments: argparse.Namespace, dataset: Dataset, lpips: Lpips | None = None) -> TrainConfig:
+    """The schedule that the options ask for, with the dataset's own default for its poses."""
+    from editing.train.config import PRESETS, TrainConfig, estimated_pose_rate
+    from editing.train.pose_refinement import poses_are_estimated
+
+    stages = ("speech_steps", "head_steps", "lips_steps", "torso_steps")
+    steps = {name: getattr(arguments, name) for name in stages if getattr(arguments, name) is not None}
+    refine = poses_are_estimated(dataset) if arguments.refine_poses is None else arguments.refine_poses
+    pose_rate = estimated_pose_rate(dataset.meta.n_frames) if refine else 0.0
+    settings: dict[str, Any] = {**PRESETS[arguments.preset], **steps}
+    structure = "ssim" if lpips is None else f"lpips {lpips.name}"
+    return TrainConfig(seed=arguments.seed, threads=arguments.threads, pose_rate=pose_rate, structure=structure, **settings)
 
 
 def field_config_for(dataset: Dataset, encoder: EncoderSpec, look_ahead_ms: float, finest_resolution: int) -> FieldConfig:
@@ -117,6 +169,32 @@ def field_config_for(dataset: Dataset, encoder: EncoderSpec, look_ahead_ms: floa
     )
 
 
+EVERY_S = 60.0
+"""Between preview pictures, wall time."""
+
+
+class Previews:
+    """NAME.preview.png every `every_s` seconds and NAME.preview.mp4 at the end of each stage that has something to show."""
+
+    def __init__(self, trainer: Trainer, encoder: AudioEncoder, out: Path) -> None:
+        self._trainer, self._encoder = trainer, encoder
+        self._picture, self._clip = out.with_suffix(".preview.png"), out.with_suffix(".preview.mp4")
+        self._last_s = time.monotonic()
+        self.every_s = EVERY_S
+
+    def __call__(self, stage: str, step: int, n_steps: int) -> None:
+        from editing.train import preview
+
+        ended = step == n_steps
+        if stage == "speech" or not (ended or time.monotonic() - self._last_s > self.every_s):
+            return
+        avatar = self._trainer.snapshot("preview", self._encoder)
+        preview.write_pictures(self._picture, avatar, self._trainer.clip, self._trainer.config.threads)
+        if ended:
+            preview.write_clip(self._clip, avatar, self._trainer.clip, self._trainer.config.threads)
+        self._last_s = time.monotonic()
+
+
 class Progress:
     """A bar for people and a small JSON file for whoever watches the job (`stage`, `step`, `steps`, `psnr_db`, `samples_per_s`)."""
 
@@ -129,8 +207,6 @@ class Progress:
         self._psnr_db, self._samples, self._since, self._written = math.nan, 0, 0.0, 0.0
 
     def __call__(self, stage: str, step: int, n_steps: int, report: StepReport) -> None:
-        import time
-
         from tqdm import tqdm
 
         if stage != self._stage:

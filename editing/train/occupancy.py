@@ -44,6 +44,11 @@ class MaximumOccupancy:
         """Note what training rays saw."""
         self.seen.scatter_reduce_(0, cell_indices(positions, config), weights, "amax")
 
+    def tighten(self, cells: Bool[np.ndarray, "z y x"]) -> None:
+        """From now on only these cells and their neighbours can be occupied."""
+        self.hull &= torch.from_numpy(ndimage.binary_dilation(cells))
+        self.grid &= self.hull
+
     def prune(self) -> None:
         """Keep cells that were seen, grown by one cell, inside the hull."""
         resolution = self.hull.shape[0]
@@ -60,7 +65,7 @@ def visual_hull(clip: TrainingClip, config: FieldConfig) -> Bool[np.ndarray, "z 
     z, y, x = np.meshgrid(centres, centres, centres, indexing="ij")
     points = (np.stack([x, y, z], -1).reshape(-1, 3) * config.head_half_extent + np.asarray(config.head_centre)).astype(np.float32)
     camera = clip.dataset.meta.camera
-    frames = np.unique(np.linspace(0, clip.n_frames - 1, HULL_FRAMES).astype(int))
+    frames = clip.spread(HULL_FRAMES)
     votes = np.zeros(len(points), np.int16)
     margin = max(2, round(4 * clip.height / 256))
     for frame in frames:

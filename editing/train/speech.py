@@ -13,13 +13,14 @@ from typing import TYPE_CHECKING
 import numpy as np
 import torch
 
+from editing.train.clip import training_frames
 from renderer.audio.streaming import encode_all
 from renderer.condition_stream import audio_window_at
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from jaxtyping import Float
+    from jaxtyping import Float, Int
     from torch import Tensor
 
     from editing.dataset import Dataset
@@ -34,17 +35,25 @@ MOUTH_PARAMETERS = ("jaw", "wide", "pucker", "press", "fv", "upper_raise", "lowe
 class SpeechLessons:
     """Random frames of all datasets with their audio windows and standardised targets."""
 
-    def __init__(self, datasets: Sequence[Dataset], encoder: AudioEncoder, shape: AudioWindowConfig) -> None:
+    def __init__(
+        self,
+        datasets: Sequence[Dataset],
+        encoder: AudioEncoder,
+        shape: AudioWindowConfig,
+        frames: Sequence[Int[np.ndarray, " n"]] | None = None,
+    ) -> None:
+        """`frames` are those of each dataset that may be learned from (default: all that can be used)."""
         self._shape, self._silence = shape, encoder.silence_features()
         self._features = [encode_all(encoder, d.audio()) for d in datasets]
         targets = [mouth_targets(d) for d in datasets]
         if len({t.shape[1] for t in targets}) > 1:
             targets = [np.asarray(d.track.lip_opening)[:, None] for d in datasets]
-        together = np.concatenate(targets)
+        self._frames = list(frames) if frames is not None else [training_frames(d, "none") for d in datasets]
+        together = np.concatenate([t[f] for t, f in zip(targets, self._frames, strict=True)])
         spread = together.std(0)
         used = spread > 1e-6
         self._targets = [((t - together.mean(0)) / np.maximum(spread, 1e-6))[:, used].astype(np.float32) for t in targets]
-        self._lengths = np.array([len(t) for t in targets])
+        self._lengths = np.array([len(f) for f in self._frames])
 
     @property
     def n_targets(self) -> int:
@@ -52,7 +61,8 @@ class SpeechLessons:
 
     def batch(self, n: int, rng: np.random.Generator) -> tuple[Float[Tensor, "n steps dim"], Float[Tensor, "n targets"]]:
         sources = rng.choice(len(self._lengths), n, p=self._lengths / self._lengths.sum())
-        frames = (rng.random(n) * self._lengths[sources]).astype(int)
+        chosen = (rng.random(n) * self._lengths[sources]).astype(int)
+        frames = [self._frames[s][k] for s, k in zip(sources, chosen, strict=True)]
         windows = [
             audio_window_at(self._features[s].steps, self._features[s].first_step, int(k), self._shape, self._silence)
             for s, k in zip(sources, frames, strict=True)

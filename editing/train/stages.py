@@ -8,8 +8,10 @@ from typing import TYPE_CHECKING, NamedTuple
 import numpy as np
 import torch
 
-from editing.train.batches import PixelBatch, head_batch, lip_batch
+from editing.train.batches import PixelBatch, head_batch, lip_batch, patch_side
+from editing.train.clip import view_harmonics
 from editing.train.losses import colour_loss, dynamic_loss, entropy_loss, structural_loss
+from editing.train.pose_refinement import follow_pose
 from renderer.field import native_ops
 from renderer.field.native_head import NativeHead
 
@@ -17,14 +19,18 @@ if TYPE_CHECKING:
     from jaxtyping import Float
     from torch import Tensor
 
+    from editing.lpips import Lpips
     from editing.train.clip import TrainingClip
     from editing.train.config import TrainConfig
     from editing.train.occupancy import MaximumOccupancy
+    from editing.train.pose_refinement import PoseRefinement
     from renderer.field.torch_field import HeadSamples, TorchField
 
 OCCUPANCY_HULL_EVERY = 16
 """Every so many steps the whole hull is marched, so that a pruned cell can come back."""
 PRUNE_EVERY = 25
+BOUNDS_FRAMES = 200
+"""Looked at to find where the torso can be."""
 
 
 class StepReport(NamedTuple):
@@ -40,9 +46,16 @@ class HeadStage:
     """Random pixels of whole heads, or lip patches when `lips` is set."""
 
     def __init__(
-        self, field: TorchField, clip: TrainingClip, occupancy: MaximumOccupancy, config: TrainConfig, rng: np.random.Generator
+        self,
+        field: TorchField,
+        clip: TrainingClip,
+        occupancy: MaximumOccupancy,
+        config: TrainConfig,
+        rng: np.random.Generator,
+        lpips: Lpips | None = None,
     ) -> None:
-        self.field, self.clip, self.occupancy, self.config, self.rng = field, clip, occupancy, config, rng
+        """`lpips` is the structural loss of the lip patches, as in the paper; without it, `structural_loss` is."""
+        self.field, self.clip, self.occupancy, self.config, self.rng, self._lpips = field, clip, occupancy, config, rng, lpips
         camera = clip.dataset.meta.camera
         self._intrinsics = (camera.fx, camera.fy, camera.cx, camera.cy)
         # Once the grid is tight, training spends the same few samples a ray that rendering will.
@@ -51,21 +64,22 @@ class HeadStage:
         """Running mean, which sets how many rays a step takes."""
         self._head = NativeHead(field.config)
 
-    def step(self, index: int, lips: bool = False) -> StepReport:
-        """Forward and backward; gradients are left on the field's parameters."""
+    def step(self, index: int, lips: bool = False, refinement: PoseRefinement | None = None) -> StepReport:
+        """Forward and backward; gradients are left on the field's parameters, and on the updates of a `refinement` of the poses."""
         config, field = self.config, self.field
         wanted = min(config.max_rays_per_step, int(config.samples_per_step / self.samples_per_ray))
         batch = lip_batch(self.clip, config, self.rng) if lips else head_batch(self.clip, config, wanted, self.rng)
-        rays_o, rays_d = self._rays(batch)
+        poses = refinement.poses(batch.frames) if refinement else torch.from_numpy(self.clip.poses[batch.frames]).float()
+        rays_o, rays_d = self._rays(batch, poses.detach())
         whole_hull = not lips and index % OCCUPANCY_HULL_EVERY == 0
         samples = native_ops.march(
             rays_o,
             rays_d,
             self.occupancy.hull if whole_hull else self.occupancy.grid,
-            self._coarse_march if whole_hull or (index < config.head_steps // 2 and not lips) else field.config,
+            self._coarse_march if whole_hull or (index < config.coarse_steps and not lips) else field.config,
             torch.from_numpy(self.rng.random(len(rays_o), dtype=np.float32) - 0.5),
         )
-        out = self._evaluate(batch, samples)
+        out = self._evaluate(batch, samples, poses)
         step_size = field.config.step_size
         colours, opacity, weights = native_ops.composite(out.sigmas, out.rgbs, samples, step_size)
         predicted = colours + (1.0 - opacity)[:, None] * batch.behind
@@ -76,10 +90,14 @@ class HeadStage:
         loss = loss + config.dynamic_weight * dynamic_loss(out.ambient, weights.detach(), outside, len(rays_o))
         appearance = field["head.appearance"][torch.from_numpy(batch.frames)]
         loss = loss + config.appearance_decay * (appearance**2).mean()
+        if refinement:
+            loss = loss + refinement.prior(batch.frames)
         if lips:
-            side = config.patch_px
+            side = patch_side(self.clip, config)
             shape = (len(batch.frames), side, side, 3)
-            loss = loss + config.structure_weight * structural_loss(predicted.reshape(shape), batch.target.reshape(shape))
+            patches = predicted.reshape(shape), batch.target.reshape(shape)
+            structure = structural_loss(*patches) if self._lpips is None else self._lpips.distances(*patches).mean()
+            loss = loss + config.structure_weight * structure
         loss.backward()
         self.occupancy.record(samples.positions, weights.detach(), field.config)
         if not whole_hull and not lips:
@@ -88,27 +106,28 @@ class HeadStage:
             self.occupancy.prune()
         return StepReport(loss.detach(), -10.0 * float(torch.log10(error.detach() + 1e-12)), len(samples.positions), len(rays_o))
 
-    def _rays(self, batch: PixelBatch) -> tuple[Float[Tensor, "n 3"], Float[Tensor, "n 3"]]:
+    def _rays(self, batch: PixelBatch, poses: Float[Tensor, "n_frames 4 4"]) -> tuple[Float[Tensor, "n 3"], Float[Tensor, "n 3"]]:
         fx, fy, cx, cy = self._intrinsics
-        poses = torch.from_numpy(self.clip.poses[batch.frames]).float()
         x, y = (batch.pixels[..., 0] - cx) / fx, (batch.pixels[..., 1] - cy) / fy
         directions = torch.stack([x, y, torch.ones_like(x)], -1) @ poses[:, :3, :3]
         directions = directions / directions.norm(dim=-1, keepdim=True)
         origins = -(poses[:, :3, :3].transpose(1, 2) @ poses[:, :3, 3:])[..., 0]
         return origins[:, None].expand_as(directions).reshape(-1, 3).contiguous(), directions.reshape(-1, 3).contiguous()
 
-    def _evaluate(self, batch: PixelBatch, samples: native_ops.PackedSamples) -> HeadSamples:
+    def _evaluate(self, batch: PixelBatch, samples: native_ops.PackedSamples, poses: Float[Tensor, "n_frames 4 4"]) -> HeadSamples:
         field, clip = self.field, self.clip
-        frames = torch.from_numpy(batch.frames)
+        frames, refined = torch.from_numpy(batch.frames), poses.requires_grad
+        harmonics = view_harmonics(poses.detach().numpy(), field.config) if refined else clip.harmonics[batch.frames]
         biases = field.head_biases(
             field.audio_codes(torch.from_numpy(clip.windows[batch.frames])),
             torch.from_numpy(clip.eye_ratio[batch.frames]),
-            torch.from_numpy(clip.harmonics[batch.frames]),
+            torch.from_numpy(harmonics),
             field["head.appearance"][frames],
         )
         rays_per_frame = batch.pixels.shape[1]
         ends = [int(samples.starts[(k + 1) * rays_per_frame]) for k in range(len(batch.frames) - 1)] + [len(samples.positions)]
-        return self._head(samples.positions, ends, field, biases)
+        positions = follow_pose(samples.positions, ends, poses) if refined else samples.positions
+        return self._head(positions, ends, field, biases)
 
 
 class TorsoStage:
@@ -121,7 +140,7 @@ class TorsoStage:
 
     def step(self, index: int) -> StepReport:
         clip, config, field, rng = self.clip, self.config, self.field, self.rng
-        frames = rng.choice(clip.n_frames, min(config.frames_per_step, clip.n_frames), replace=False)
+        frames = clip.draw(config.frames_per_step, rng)
         candidates = np.flatnonzero(self.bounds.reshape(-1))
         total, error, n = torch.zeros(()), 0.0, config.torso_pixels_per_step // len(frames)
         for frame in frames:
@@ -152,7 +171,7 @@ def torso_bounds(clip: TrainingClip) -> np.ndarray:
     from scipy import ndimage
 
     seen = np.zeros((clip.height, clip.width), bool)
-    for frame in np.unique(np.linspace(0, clip.n_frames - 1, 200).astype(int)):
+    for frame in clip.spread(BOUNDS_FRAMES):
         seen |= clip.torso_target(int(frame))[1]
     return np.asarray(ndimage.binary_dilation(seen, iterations=max(2, clip.height // 64)), dtype=bool)
 

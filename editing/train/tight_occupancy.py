@@ -36,14 +36,19 @@ MARCHED_SAMPLES = 64
 
 @torch.no_grad()
 def tight_occupancy(
-    field: TorchField, clip: TrainingClip, generous: Bool[np.ndarray, "z y x"], rng: np.random.Generator
+    field: TorchField,
+    clip: TrainingClip,
+    generous: Bool[np.ndarray, "z y x"],
+    rng: np.random.Generator,
+    n_frames: int = FRAMES,
+    least_weight: float = LEAST_WEIGHT,
 ) -> Bool[np.ndarray, "z y x"]:
     """Cells of `generous` that matter to the clip's frames, and their neighbours where speech moves things."""
     config, head = field.config, NativeHead(field.config)
     marched = dataclasses.replace(config, max_samples=max(MARCHED_SAMPLES, config.max_samples))
     pixels, occupancy = pixel_grid(clip.width, clip.height), torch.from_numpy(generous)
     most = torch.zeros(generous.size)
-    frames = np.sort(rng.choice(clip.n_frames, min(FRAMES, clip.n_frames), replace=False))
+    frames = np.sort(clip.draw(n_frames, rng))
     for frame in tqdm(frames, unit="frame", desc="occupancy", disable=not sys.stderr.isatty(), leave=False):
         rays_o, rays_d = camera_rays(clip.dataset.meta.camera, clip.poses[frame], pixels)
         jitter = torch.from_numpy(rng.random(len(rays_d), dtype=np.float32) - 0.5)
@@ -59,7 +64,7 @@ def tight_occupancy(
         out = head(samples.positions, [len(samples.positions)], field, biases)
         weights = native_ops.composite(out.sigmas, out.rgbs, samples, config.step_size)[2]
         most.scatter_reduce_(0, cell_indices(samples.positions, config), weights, "amax")
-    seen = (most > LEAST_WEIGHT).numpy().reshape(generous.shape)
+    seen = (most > least_weight).numpy().reshape(generous.shape)
     return (seen | (ndimage.binary_dilation(seen) & _audio_cells(config))) & generous
 
 

@@ -1,4 +1,8 @@
-"""The whole training: head, lips, torso; weights' moving average; checkpoints; the avatar file at the end."""
+"""The whole training: head, lips, torso; weights' moving average; checkpoints; the avatar file at the end.
+
+A run that was interrupted and resumed equals an uninterrupted one bit for bit on a CPU with the same number of threads: one generator
+draws everything, time decides nothing but when a checkpoint is written, and no sum depends on which thread came first.
+"""
 
 from __future__ import annotations
 
@@ -10,8 +14,11 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import torch
 
+from editing.train.config import ADAM_BETAS, ADAM_EPSILON
+from editing.train.interruption import InterruptBetweenSteps
 from editing.train.losses import rate_at
 from editing.train.occupancy import MaximumOccupancy, visual_hull
+from editing.train.pose_refinement import PoseRefinement
 from editing.train.speech import SpeechLessons, speech_loss
 from editing.train.stages import HeadStage, StepReport, TorsoStage, torso_bounds, torso_cells
 from editing.train.tight_occupancy import tight_occupancy
@@ -26,6 +33,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
     from pathlib import Path
 
+    from editing.lpips import Lpips
     from editing.train.clip import TrainingClip
     from editing.train.config import TrainConfig
     from renderer.audio.encoder import AudioEncoder
@@ -33,12 +41,12 @@ if TYPE_CHECKING:
 
 CHECKPOINT_EVERY_S = 120.0
 EMA_EVERY = 10
-ADAM_BETAS = (0.9, 0.99)
-ADAM_EPSILON = 1e-15
+TIGHTENING_FRAMES, TIGHTENING_WEIGHT = 60, 0.02
+"""Frames looked at in the middle of the head stage, and the least weight of a cell that is kept then."""
 STAGES = ("speech", "head", "lips", "torso")
 PARTS = {"head": ("head.", "audio.", "attention."), "torso": ("torso.",)}
-READ_OUT_INITIAL = 0.05
 """Tensors that a part's stages learn, by the beginning of their names."""
+READ_OUT_INITIAL = 0.05
 
 if TYPE_CHECKING:
     Report = Callable[[str, int, int, StepReport], None]
@@ -48,7 +56,13 @@ class Trainer:
     """Runs the stages in order; every piece of state that a resumed run needs lives here."""
 
     def __init__(
-        self, clip: TrainingClip, lessons: SpeechLessons, field_config: FieldConfig, config: TrainConfig, checkpoint: Path
+        self,
+        clip: TrainingClip,
+        lessons: SpeechLessons,
+        field_config: FieldConfig,
+        config: TrainConfig,
+        checkpoint: Path,
+        lpips: Lpips | None = None,
     ) -> None:
         torch.set_num_threads(config.threads)
         training_library.set_threads(config.threads)
@@ -62,8 +76,11 @@ class Trainer:
         self.average = {name: self.field[name].detach().clone() for name in parameter_shapes(field_config)}
         self.rng = np.random.default_rng(config.seed)
         self.stage, self.step = STAGES[0], 0
+        captured = clip.dataset.track.camera_from_head
+        clip.use_poses(captured)  # another training of this clip may have refined them
+        self.poses = PoseRefinement(captured, config.pose_prior_weight, clip.frames)
         self.occupancy = MaximumOccupancy(visual_hull(clip, field_config))
-        self.head = HeadStage(self.field, clip, self.occupancy, config, self.rng)
+        self.head = HeadStage(self.field, clip, self.occupancy, config, self.rng, lpips)
         self.optimisers = {part: self._optimiser(part) for part in PARTS}
         self.tables = {name: native_ops.GridTable(self.field[name]) for name in self.average if name.endswith("grid")}
         self.seconds = 0.0
@@ -92,41 +109,64 @@ class Trainer:
         return torch.optim.Adam(parameters, betas=ADAM_BETAS, eps=ADAM_EPSILON)
 
     def run(self, report: Report) -> None:
-        """All remaining steps. A KeyboardInterrupt leaves a checkpoint behind and is raised again."""
+        """All remaining steps. A KeyboardInterrupt leaves a checkpoint behind and is raised again.
+
+        One that comes in the middle of a step is kept until its end; where that cannot be, the checkpoint of before stays.
+        """
         torso = TorsoStage(self.field, self.clip, self.config, self.rng)
         steps = {stage: int(getattr(self.config, f"{stage}_steps")) for stage in STAGES}
         last_saved = time.monotonic()
-        try:
-            for stage in STAGES[STAGES.index(self.stage) :]:
-                self.stage = stage
-                part = "torso" if stage == "torso" else "head"
-                while self.step < steps[stage]:
-                    began = time.monotonic()
-                    if stage == "speech":
-                        result = self._speech_step(1.0)
-                    elif stage == "torso":
-                        result = torso.step(self.step)
-                    else:
-                        self._speech_step(self.config.speech_weight)
-                        # Lip patches alone would let the rest of the head drift, so every other step is an ordinary one.
-                        result = self.head.step(self.step, stage == "lips" and self.step % 2 == 0)
-                    self._optimise(part, stage, steps[stage])
-                    self.step += 1
-                    if self.step % EMA_EVERY == 0:
-                        self._average(PARTS[part])
-                    self.seconds += time.monotonic() - began
-                    report(stage, self.step, steps[stage], result)
-                    if time.monotonic() - last_saved > CHECKPOINT_EVERY_S:
-                        self.save_checkpoint()
-                        last_saved = time.monotonic()
-                self.step = 0
-                if stage != STAGES[-1]:
-                    self.stage = STAGES[STAGES.index(stage) + 1]
-        except KeyboardInterrupt:
-            self.save_checkpoint()
-            raise
-        self.stage, self.step = STAGES[-1], steps["torso"]
+        within_step = False
+        with InterruptBetweenSteps() as interrupt:
+            try:
+                for stage in STAGES[STAGES.index(self.stage) :]:
+                    while self.step < steps[stage]:
+                        began, within_step = time.monotonic(), True
+                        result = self._step(stage, steps[stage], torso)
+                        within_step = False
+                        self.seconds += time.monotonic() - began
+                        report(stage, self.step, steps[stage], result)
+                        interrupt.check()
+                        if time.monotonic() - last_saved > CHECKPOINT_EVERY_S:
+                            self.save_checkpoint()
+                            last_saved = time.monotonic()
+                    if stage != STAGES[-1]:
+                        self.stage, self.step = STAGES[STAGES.index(stage) + 1], 0
+            except KeyboardInterrupt:
+                if not within_step:
+                    self.save_checkpoint()
+                raise
         self.save_checkpoint()
+
+    def _step(self, stage: str, n_steps: int, torso: TorsoStage) -> StepReport:
+        part = "torso" if stage == "torso" else "head"
+        if stage == "speech":
+            result = self._speech_step(1.0)
+        elif stage == "torso":
+            result = torso.step(self.step)
+        else:
+            if stage == "head" and self.step == self.config.coarse_steps:
+                self._tighten()
+            self._speech_step(self.config.speech_weight)
+            # Lip patches alone would let the rest of the head drift, so every other step is an ordinary one.
+            lips = stage == "lips" and self.step % 2 == 0
+            pose_steps = self.config.pose_steps if stage == "head" else range(0)
+            refine = self.step in pose_steps
+            result = self.head.step(self.step, lips, self.poses if refine else None)
+            if refine:
+                done = pose_steps.index(self.step)
+                self.poses.step(rate_at(done, len(pose_steps), self.config.pose_rate, self.config.final_rate))
+                if done == len(pose_steps) - 1:
+                    self._settle_poses()
+        self._optimise(part, stage, n_steps)
+        self.step += 1
+        if self.step % EMA_EVERY == 0:
+            self._average(PARTS[part])
+        return result
+
+    def _settle_poses(self) -> None:
+        """The refinement is done: from now on everything uses its poses, the torso, the occupancy and the avatar's track among it."""
+        self.clip.use_poses(self.poses.poses().detach().numpy())
 
     def _speech_step(self, weight: float) -> StepReport:
         n = self.config.speech_frames_per_step
@@ -169,6 +209,8 @@ class Trainer:
                     tensors[f"adam/{part}/{i}/{key}"] = value
         for name, table in self.tables.items():
             tensors[f"table/{name}/first"], tensors[f"table/{name}/second"] = table.first_moment, table.second_moment
+        for name, value in self.poses.state_dict().items():
+            tensors[f"poses/{name}"] = value
         tensors["read_out/weight"], tensors["read_out/bias"] = self.read_out.weight.detach(), self.read_out.bias.detach()
         tensors["occupancy/hull"] = self.occupancy.hull
         tensors["occupancy/grid"] = self.occupancy.grid
@@ -197,7 +239,8 @@ class Trainer:
                     raise BadInput(
                         f"{self.checkpoint} was made with another dataset or configuration; delete it or pass --restart to begin anew"
                     )
-                tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
+                # Cloned, because the file's memory is not aligned as torch aligns its own, and products may round differently there.
+                tensors = {name: file.get_tensor(name).clone() for name in file.keys()}  # noqa: SIM118
         except (SafetensorError, KeyError, ValueError) as error:
             raise BadInput(f"{self.checkpoint} is not a usable checkpoint ({error}); delete it or pass --restart") from error
         with torch.no_grad():
@@ -215,12 +258,16 @@ class Trainer:
         for name, table in self.tables.items():
             first, second = tensors[f"table/{name}/first"], tensors[f"table/{name}/second"]
             table.load_state_dict({"first": first, "second": second, "n_steps": state["table_steps"][name], "average": None})
+        self.poses.load_state_dict({n.removeprefix("poses/"): t for n, t in tensors.items() if n.startswith("poses/")})
         self.occupancy.hull = tensors["occupancy/hull"]
         self.occupancy.grid = tensors["occupancy/grid"]
         self.occupancy.seen = tensors["occupancy/seen"]
         self.stage, self.step, self.seconds = state["stage"], state["step"], state["seconds"]
         self.rng.bit_generator.state = state["rng"]
         self.head.samples_per_ray = state["samples_per_ray"]
+        steps = self.config.pose_steps
+        if steps and (STAGES.index(self.stage), self.step) >= (STAGES.index("head"), steps.stop):
+            self._settle_poses()
 
     def _identity(self) -> str:
         import dataclasses
@@ -233,13 +280,29 @@ class Trainer:
 
     def avatar(self, name: str, encoder: AudioEncoder) -> Avatar:
         """The trained avatar, from the weights' moving average."""
-        dataset, config = self.clip.dataset, self.config
         self.occupancy.prune()
+        rng = np.random.default_rng(self.config.seed)
+        return self._avatar(name, encoder, tight_occupancy(self._averaged(), self.clip, self.occupancy.grid.numpy(), rng))
+
+    def _averaged(self) -> TorchField:
         averaged = TorchField(self.field.config, encode=native_ops.encode)
         with torch.no_grad():
             for tensor, mean in self.average.items():
                 averaged[tensor].copy_(mean)
-        occupancy = tight_occupancy(averaged, self.clip, self.occupancy.grid.numpy(), np.random.default_rng(config.seed))
+        return averaged
+
+    def _tighten(self) -> None:
+        """Before rays may spend few samples only, leave them only cells that matter: in thick hair the others would use them up."""
+        rng = np.random.default_rng(self.config.seed)
+        grid = self.occupancy.grid.numpy()
+        self.occupancy.tighten(tight_occupancy(self._averaged(), self.clip, grid, rng, TIGHTENING_FRAMES, TIGHTENING_WEIGHT))
+
+    def snapshot(self, name: str, encoder: AudioEncoder) -> Avatar:
+        """The avatar as it is in the middle of a training, which goes on as if nobody had looked."""
+        return self._avatar(name, encoder, self.occupancy.grid.numpy().copy())
+
+    def _avatar(self, name: str, encoder: AudioEncoder, occupancy: np.ndarray) -> Avatar:
+        dataset, config = self.clip.dataset, self.config
         schedule: dict[str, Any] = {s: getattr(config, f"{s}_steps") for s in STAGES}
         return Avatar(
             name=name,
@@ -250,7 +313,7 @@ class Trainer:
             background=np.asarray(dataset.background).copy(),
             camera=dataset.meta.camera,
             fps=dataset.meta.fps,
-            pose_track=np.asarray(dataset.track.camera_from_head, np.float32),
+            pose_track=np.asarray(self.clip.poses, np.float32),
             eye_track=np.asarray(dataset.track.eye_ratio, np.float32),
             encoder=EncoderIdentity(encoder.spec.id, encoder.spec.feature_dim, encoder.spec.sha256, encoder.spec.look_ahead_ms),
             subject=dict(dataset.meta.subject),

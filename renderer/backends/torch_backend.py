@@ -17,6 +17,7 @@ if TYPE_CHECKING:
 
     from renderer.avatar import Avatar
     from renderer.backends.base import RenderOptions
+    from renderer.field.torch_field import HeadBiases
     from renderer.types import FrameCondition
 
 RAYS_AT_ONCE = 8192
@@ -55,17 +56,9 @@ class TorchBackend:
         torch.set_num_threads(self._threads)
         config, camera, net = self._avatar.field_config, self._camera, self._field
         with torch.inference_mode():
-            harmonics = spherical_harmonics(view_direction(condition.camera_from_head, config.head_centre))
             pose = torch.from_numpy(pose_code(condition.camera_from_head, config))
-            tensors = self._avatar.tensors
-            head_code = torch.from_numpy(appearance_code(tensors["head.appearance"], condition.appearance)).float()
-            torso_code = torch.from_numpy(appearance_code(tensors["torso.appearance"], condition.appearance)).float()
-            biases = net.head_biases(
-                net.audio_codes(torch.from_numpy(condition.audio_window)[None].float(), condition.smoothing),
-                torch.tensor([condition.eye_ratio], dtype=torch.float32),
-                torch.from_numpy(harmonics)[None],
-                head_code[None],
-            ).frame(0)
+            torso_code = torch.from_numpy(appearance_code(self._avatar.tensors["torso.appearance"], condition.appearance)).float()
+            biases = self._head_biases(condition)
             pixels = pixel_grid(camera.width, camera.height)
             picture = torch.from_numpy(self._backdrop(condition).reshape(-1, 3))
             mask = self._torso_pixels(camera.width, camera.height)
@@ -84,6 +77,43 @@ class TorchBackend:
                 colour, opacity, _ = composite_reference(out.sigmas, out.rgbs, samples, config.step_size)
                 picture[part] = colour + (1.0 - opacity[:, None]) * picture[part]
         return picture.reshape(camera.height, camera.width, 3).numpy()
+
+    def depth(self, condition: FrameCondition) -> tuple[Float[np.ndarray, "height width"], Float[np.ndarray, "height width"]]:
+        """Expected distance of the head along each ray, in head units from the camera (0 where no ray meets it), and its opacity."""
+        import torch
+
+        from renderer.field.rays import camera_rays, composite_reference, march_reference, pixel_grid
+
+        torch.set_num_threads(self._threads)
+        config, camera = self._avatar.field_config, self._camera
+        rays_o, rays_d = camera_rays(camera, condition.camera_from_head, pixel_grid(camera.width, camera.height))
+        distances, opacities = torch.zeros(len(rays_o)), torch.zeros(len(rays_o))
+        with torch.inference_mode():
+            biases = self._head_biases(condition)
+            for first in range(0, len(rays_o), RAYS_AT_ONCE):
+                part = slice(first, first + RAYS_AT_ONCE)
+                samples = march_reference(rays_o[part], rays_d[part], self._occupancy, config)
+                if not len(samples.positions):
+                    continue
+                out = self._field.head(samples.positions, biases)
+                _, opacity, weights = composite_reference(out.sigmas, out.rgbs, samples, config.step_size)
+                total = torch.zeros(len(opacity)).index_add(0, samples.ray_indices, weights * samples.distances)
+                distances[part], opacities[part] = total / opacity.clamp(min=1e-6), opacity
+        shape = (camera.height, camera.width)
+        return distances.reshape(shape).numpy(), opacities.reshape(shape).numpy()
+
+    def _head_biases(self, condition: FrameCondition) -> HeadBiases:
+        import torch
+
+        net = self._field
+        harmonics = spherical_harmonics(view_direction(condition.camera_from_head, self._avatar.field_config.head_centre))
+        head_code = torch.from_numpy(appearance_code(self._avatar.tensors["head.appearance"], condition.appearance)).float()
+        return net.head_biases(
+            net.audio_codes(torch.from_numpy(condition.audio_window)[None].float(), condition.smoothing),
+            torch.tensor([condition.eye_ratio], dtype=torch.float32),
+            torch.from_numpy(harmonics)[None],
+            head_code[None],
+        ).frame(0)
 
     def _backdrop(self, condition: FrameCondition) -> Float[np.ndarray, "height width 3"]:
         if condition.background is None:

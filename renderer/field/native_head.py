@@ -1,7 +1,8 @@
 """The head of the field as one native torch function for training on a CPU: twin of `TorchField.head` over samples of many frames.
 
 Samples outside the audio region skip the audio branch, whose value is a constant there; the gradients of the networks, of the frames'
-biases and of both grids are exact all the same. Positions are not differentiated.
+biases and of both grids are exact all the same. So is that of the positions, through the spatial grid and through the gates of both
+regions; it is computed only where positions require a gradient.
 """
 
 from __future__ import annotations
@@ -85,8 +86,8 @@ class NativeHead:
     def __call__(self, positions: Float[Tensor, "n 3"], ends: Sequence[int], field: Parameters, biases: HeadBiases) -> HeadSamples:
         """Values at head-frame `positions`, frame after frame: those up to `ends[k]` belong to the frame of row k of `biases`.
 
-        Differentiable in the biases, the networks and both grids; a grid's gradient is added to its `grad` in place where there is
-        one already, as by `native_ops.encode`.
+        Differentiable in the positions, the biases, the networks and both grids; a grid's gradient is added to its `grad` in place
+        where there is one already, as by `native_ops.encode`.
         """
         density2 = field["head.density2.weight"]
         tensors = (
@@ -99,13 +100,13 @@ class NativeHead:
             *biases,
         )
         self._check(positions, ends, tensors)
-        keep = torch.is_grad_enabled() and any(t.requires_grad for t in tensors)
+        keep = torch.is_grad_enabled() and any(t.requires_grad for t in (positions, *tensors))
         return HeadSamples(*_Head.apply(_Call(self, ends, keep), positions, *tensors))  # type: ignore[no-untyped-call]
 
     def _check(self, positions: Tensor, ends: Sequence[int], tensors: tuple[Tensor, ...]) -> None:
         config = self.config
-        if positions.ndim != 2 or positions.shape[1] != 3 or positions.requires_grad:
-            raise BadInput(f"positions {tuple(positions.shape)}: [n, 3] without a gradient is needed")
+        if positions.ndim != 2 or positions.shape[1] != 3:
+            raise BadInput(f"positions {tuple(positions.shape)}: [n, 3] is needed")
         ascending = all(a <= b for a, b in zip((0, *ends), ends, strict=False))
         if not ascending or (ends[-1] if ends else 0) != len(positions):
             raise BadInput(f"ends {list(ends)} must ascend to the number of samples, {len(positions)}")
@@ -150,7 +151,7 @@ class _Head(torch.autograd.Function):
 
     @staticmethod
     def backward(ctx: Any, *grads: Tensor) -> tuple[Tensor | None, ...]:
-        _, sigmas, rgbs, *dense = ctx.saved_tensors
+        positions, sigmas, rgbs, *dense = ctx.saved_tensors
         incoming = [floats(g, "the gradient") for g in grads]
         returned: list[Tensor | None] = []
         buffers: list[Tensor] = []
@@ -159,9 +160,10 @@ class _Head(torch.autograd.Function):
             buffers.append(table.grad if in_place else torch.zeros_like(table))
             returned.append(None if in_place else buffers[-1])
         gradients = [torch.empty_like(t) for t in dense]
+        grad_positions = torch.empty_like(positions) if ctx.needs_input_grad[1] else None
         weights = _addresses([*ctx.table_rows, *dense])
         call(
             "head_backward", ctx.lease.handle, ctypes.byref(weights), sigmas, rgbs, *incoming,
-            ctypes.byref(_addresses([*buffers, *gradients])), threads(),
+            ctypes.byref(_addresses([*buffers, *gradients])), positions, grad_positions, threads(),
         )  # fmt: skip
-        return None, None, *returned, *gradients
+        return None, grad_positions, *returned, *gradients

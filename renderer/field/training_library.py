@@ -107,7 +107,7 @@ _SIGNATURES: dict[str, tuple[Any, ...]] = {
     "head_create": (_POINTER,),
     "head_destroy": (_POINTER,),
     "head_forward": (*[_POINTER] * 4, _INT, _INT, _INT, *[_POINTER] * 3, _INT),
-    "head_backward": (*[_POINTER] * 8, _INT),
+    "head_backward": (*[_POINTER] * 10, _INT),
 }
 
 

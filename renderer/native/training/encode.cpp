@@ -59,30 +59,39 @@ void backward_x_dims(const float* x, int64_t begin, int64_t end, const float* ta
   for (int64_t i = begin; i < end; i += kBlock) {
     const int m = block_size(i, end);
     load_block<D>(x + i * D, m, axes);
-    float sums[kBlock][D] = {};
+    alignas(64) float sums[D][kBlock] = {};
     for (int l = 0; l < n_levels; l++) {
       corners.place(axes, levels[l]);
       const float* rows = table + 2 * static_cast<size_t>(levels[l].offset);
+      alignas(64) float values[1 << D][kBlock] = {};  // of each corner: its row times the gradient
       for (int j = 0; j < m; j++) {
-        const float* g = grad_out + (i + j) * stride + 2 * l;
-        float along[D] = {};
+        const Pair g = load_pair(grad_out + (i + j) * stride + 2 * l);
+        if (g[0] == 0.f && g[1] == 0.f) continue;  // behind an opaque surface
         for (int c = 0; c < 1 << D; c++) {
-          const float* row = rows + 2 * static_cast<size_t>(corners.rows[c][j]);
-          const float value = row[0] * g[0] + row[1] * g[1];
-          for (int d = 0; d < D; d++) {
-            float others = c >> d & 1 ? value : -value;
+          const Pair product = load_pair(rows + 2 * static_cast<size_t>(corners.rows[c][j])) * g;
+          values[c][j] = product[0] + product[1];
+        }
+      }
+      for (int d = 0; d < D; d++) {
+        for (int c = 0; c < 1 << D; c++) {
+          if (c >> d & 1) continue;
+          const float *low = values[c], *high = values[c | 1 << d];
+          for (int j = 0; j < kBlock; j++) {
+            float rise = (high[j] - low[j]) * levels[l].scale;
             for (int e = 0; e < D; e++) {
-              if (e != d) others *= c >> e & 1 ? corners.fractions[e][j] : 1.f - corners.fractions[e][j];
+              if (e != d) rise *= c >> e & 1 ? corners.fractions[e][j] : 1.f - corners.fractions[e][j];
             }
-            along[d] += others;
+            sums[d][j] += rise;
           }
         }
-        for (int d = 0; d < D; d++) sums[j][d] += along[d] * levels[l].scale;
       }
+    }
+    float flat[kBlock * D];
+    for (int d = 0; d < D; d++) {
+      for (int j = 0; j < kBlock; j++) flat[j * D + d] = sums[d][j];
     }
     const float* from = x + i * D;
     float* to = grad_x + i * D;
-    const float* flat = sums[0];
     for (int k = 0; k < m * D; k++) {  // flat, without a conditional load: GCC 12 -O3 vectorises the nested form wrongly
       const float inside = (from[k] < 0.f) | (from[k] > 1.f) ? 0.f : 1.f;  // the clamp's gradient
       to[k] = inside * flat[k];

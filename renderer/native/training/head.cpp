@@ -72,7 +72,7 @@ struct HeadRun {
   std::vector<HeadBlock> blocks;
 
   Room<int64_t> order;
-  Room<float> gates, x01, features, log_density, tangents, coordinates, grad_spatial, grad_audio, sums, floats;
+  Room<float> gates, x01, features, log_density, tangents, coordinates, grad_spatial, grad_audio, grad_gates, sums, floats;
   Room<uint32_t> tape, scratch_words, matrices;
   std::vector<float> still_features, still_bias;
 
@@ -258,7 +258,8 @@ struct HeadRun {
   }
 
   void backward(const HeadTensors<const float>& tensors, const float* sigmas, const float* rgbs, const float* grad_sigmas,
-                const float* grad_rgbs, const float* grad_ambient, const HeadTensors<float>& gradients, int threads) {
+                const float* grad_rgbs, const float* grad_ambient, const HeadTensors<float>& gradients, const float* given_positions,
+                float* grad_positions, int threads) {
     view.tensors = tensors;
     view.sigmas = const_cast<float*>(sigmas);
     view.rgbs = const_cast<float*>(rgbs);
@@ -267,6 +268,8 @@ struct HeadRun {
     view.grad_ambient = grad_ambient;
     view.grad_spatial = grad_spatial.get(2 * n * config.n_spatial);
     view.grad_audio = grad_audio.get(2 * n_active * config.n_audio);
+    view.grad_gates = grad_positions ? grad_gates.get(2 * n) : nullptr;
+    if (grad_positions) std::fill(view.grad_gates, view.grad_gates + 2 * n, 0.f);
     const int64_t size = sums_size(), shards = std::max<int64_t>(1, n_shards());
     float* all_sums = sums.get(shards * size);
     std::fill(all_sums, all_sums + size, 0.f);
@@ -281,6 +284,27 @@ struct HeadRun {
     }
     const std::vector<float> still = deliver(place_sums(all_sums), tensors, gradients);
     scatter(still, gradients, threads);
+    if (grad_positions) differentiate_positions(given_positions, grad_positions, threads);
+  }
+
+  // Through the spatial grid, level by level within a task so that a level's rows stay in the cache; then through the gates.
+  void differentiate_positions(const float* given_positions, float* grad_positions, int threads) const {
+    parallel_blocks(n, kSamplesPerTask, threads, [&](int64_t begin, int64_t end) {
+      const int64_t size = 3 * (end - begin);
+      std::vector<float> total(size), level(size);
+      for (int l = 0; l < config.n_spatial; l++) {
+        kernels->encode_backward_x(view.x01 + 3 * begin, 0, end - begin, 3, view.tensors.spatial_grid, config.spatial_levels + l, 1,
+                                   view.grad_spatial + 2 * (l * n + begin), 2, level.data());
+        for (int64_t i = 0; i < size; i++) total[i] += level[i];
+      }
+      for (int64_t i = begin; i < end; i++) {
+        for (int a = 0; a < 3; a++) grad_positions[3 * view.order[i] + a] = total[3 * (i - begin) + a] * config.inverse_edge;
+      }
+    });
+    parallel_blocks(n, kSamplesPerTask, threads, [&](int64_t begin, int64_t end) {
+      kernels->gates_backward(given_positions, begin, end, config.audio_region, view.grad_gates, grad_positions);
+      kernels->gates_backward(given_positions, begin, end, config.eye_region, view.grad_gates + n, grad_positions);
+    });
   }
 
   // Writes the sums out as [out, in] without pads; returns the gradient of the constant audio feature.
@@ -358,8 +382,8 @@ void visavis_training_head_forward(HeadRun* run, const HeadTensors<const float>*
 
 void visavis_training_head_backward(HeadRun* run, const HeadTensors<const float>* weights, const float* sigmas, const float* rgbs,
                                     const float* grad_sigmas, const float* grad_rgbs, const float* grad_ambient,
-                                    const HeadTensors<float>* gradients, int threads) {
-  run->backward(*weights, sigmas, rgbs, grad_sigmas, grad_rgbs, grad_ambient, *gradients, threads);
+                                    const HeadTensors<float>* gradients, const float* positions, float* grad_positions, int threads) {
+  run->backward(*weights, sigmas, rgbs, grad_sigmas, grad_rgbs, grad_ambient, *gradients, positions, grad_positions, threads);
 }
 
 }  // extern "C"

@@ -58,9 +58,11 @@ void visavis_training_head_destroy(visavis::training::HeadRun* run);
 void visavis_training_head_forward(visavis::training::HeadRun* run, const visavis::training::HeadTensors<const float>* weights,
                                    const float* positions, const int64_t* ends, int n_frames, int bfloat16, int keep, float* sigmas,
                                    float* rgbs, float* ambient, int threads);
-// Gradients of the weights: the grids' are added, the others set. `sigmas` and `rgbs` are the forward pass's.
+// Gradients of the weights: the grids' are added, the others set. `sigmas`, `rgbs` and `positions` are the forward pass's.
+// grad_positions [n, 3] = , through the spatial grid and both gates, where not null.
 void visavis_training_head_backward(visavis::training::HeadRun* run, const visavis::training::HeadTensors<const float>* weights,
                                     const float* sigmas, const float* rgbs, const float* grad_sigmas, const float* grad_rgbs,
-                                    const float* grad_ambient, const visavis::training::HeadTensors<float>* gradients, int threads);
+                                    const float* grad_ambient, const visavis::training::HeadTensors<float>* gradients,
+                                    const float* positions, float* grad_positions, int threads);
 }
 #pragma GCC visibility pop

@@ -263,6 +263,10 @@ void backward_block(const HeadView& view, const HeadBlock& block, const uint32_t
   layer_backward<P>(rows, hidden, operand<P>(odd, hidden, view.backward.density1), tape.density0, nullptr, nullptr, even,
                     bias(block.active ? kDensityActive : kDensityStill), eye, any_eye ? bias(kEye) : nullptr);
   add_weight_gradient<P>(tape.features, spatial, even.pairs, hidden, rows, sums.density0);
+  if (view.grad_gates && any_eye) {
+    project<P, 1>(even.pairs, hidden, rows, view.tensors.eye_bias + static_cast<int64_t>(block.frame) * hidden, scratch.small);
+    for (int i = 0; i < m; i++) view.grad_gates[view.n + numbers[i]] = scratch.small[i];
+  }
 
   float* grad_spatial = scratch.spatial;
   // The way back through density0 is [out / group][spatial + audio]; the two halves are packed one after the other.
@@ -283,6 +287,7 @@ void backward_block(const HeadView& view, const HeadBlock& block, const uint32_t
         const float value = view.tangents[2 * (block.active_begin + i) + a];
         const float gradient = 0.5f * grad_coordinates[2 * i + a] + view.grad_ambient[2 * numbers[i] + a];
         grad_raw[a * kBlockRows + i] = gradient * view.audio_gate[numbers[i]] * (1.f - value * value);
+        if (view.grad_gates) view.grad_gates[numbers[i]] += gradient * value;
       }
     }
     project_backward<P, 2>(tape.ambient1, hidden, rows, view.tensors.ambient2, grad_raw, even, nullptr);
@@ -319,6 +324,21 @@ void gates(const float* positions, int64_t begin, int64_t end, const Region& reg
     t = t > 0.f ? t : 0.f;
     t = t < 1.f ? t : 1.f;
     out[i] = t * t * (3.f - 2.f * t);
+  }
+}
+
+void gates_backward(const float* positions, int64_t begin, int64_t end, const Region& region, const float* grad_gates,
+                    float* grad_positions) {
+  for (int64_t i = begin; i < end; i++) {
+    if (grad_gates[i] == 0.f) continue;
+    const float *x = positions + 3 * i, *c = region.centre, *radii = region.radii;
+    const float r0 = (x[0] - c[0]) / radii[0], r1 = (x[1] - c[1]) / radii[1], r2 = (x[2] - c[2]) / radii[2];
+    const float r = __builtin_sqrtf(r0 * r0 + r1 * r1 + r2 * r2), t = (1.f - r) / region.softness;
+    if (!(t > 0.f && t < 1.f && r > 0.f)) continue;
+    const float slope = -6.f * t * (1.f - t) / (region.softness * r) * grad_gates[i];
+    grad_positions[3 * i] += slope * r0 / radii[0];
+    grad_positions[3 * i + 1] += slope * r1 / radii[1];
+    grad_positions[3 * i + 2] += slope * r2 / radii[2];
   }
 }
 

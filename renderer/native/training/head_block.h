@@ -76,6 +76,7 @@ struct HeadView {
   const float* grad_ambient;
   float* grad_spatial;  // [levels, n, 2] in order
   float* grad_audio;    // [levels, active, 2]
+  float* grad_gates;    // [2, n] by the caller's numbering, audio and eye, all 0 before; null where positions need no gradient
 };
 
 enum BiasKind { kAmbient, kDensityActive, kDensityStill, kEye, kColour, kBiasKinds };

@@ -19,6 +19,8 @@ struct Kernels {
   void (*adam)(float* table, float* grad, float* first, float* second, int64_t begin, int64_t end, const AdamStep& step);
   void (*average)(const float* values, float* average, int64_t begin, int64_t end, float decay);
   void (*gates)(const float* positions, int64_t begin, int64_t end, const Region& region, float* out);
+  void (*gates_backward)(const float* positions, int64_t begin, int64_t end, const Region& region, const float* grad_gates,
+                         float* grad_positions);
   HeadFormat head_fp32;
   HeadFormat head_fast;
 };

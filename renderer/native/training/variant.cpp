@@ -6,6 +6,6 @@
 
 namespace visavis::training::VISAVIS_ISA {
 
-const Kernels kernels = {encode, encode_backward_table, encode_backward_x, adam, average, gates, head_fp32, head_fast};
+const Kernels kernels = {encode, encode_backward_table, encode_backward_x, adam, average, gates, gates_backward, head_fp32, head_fast};
 
 }  // namespace visavis::training::VISAVIS_ISA
