@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import argparse
+import functools
 import importlib
 import sys
-from typing import TYPE_CHECKING, NoReturn
+from typing import TYPE_CHECKING, Any, NoReturn
 
 from renderer.errors import BadInput, VisavisError
 
@@ -18,6 +19,11 @@ EXIT_INTERRUPTED = 130
 
 class OneLineParser(argparse.ArgumentParser):
     """An ArgumentParser whose complaint is one line that ends with where the options are explained."""
+
+    def __init__(self, **settings: Any) -> None:
+        # Room for the longest option, so that most need one line of help.
+        settings.setdefault("formatter_class", functools.partial(argparse.HelpFormatter, max_help_position=34))
+        super().__init__(**settings)
 
     def error(self, message: str) -> NoReturn:
         raise BadInput(f"{message}; see {self.prog} --help")

@@ -27,7 +27,8 @@ DESCRIPTION = "Train an avatar from a dataset (made by `synthesize` or `capture`
 
 def parser() -> argparse.ArgumentParser:
     """The command's options."""
-    p = OneLineParser(prog="python -m editing train", description=DESCRIPTION)
+    prog = "python -m editing train"
+    p = OneLineParser(prog=prog, usage=f"{prog} DATASET --out A.avatar [options]", description=DESCRIPTION)
     p.add_argument("dataset", type=Path, help="dataset folder")
     p.add_argument("--out", type=Path, required=True, help="avatar file to write (*.avatar)")
     p.add_argument("--speech", type=Path, nargs="*", default=[], help="more datasets to learn the mouth from (their sound and tracks)")

@@ -51,7 +51,11 @@ def test_commands_answer_bad_input_with_one_line(command: list[str], named: str,
     assert list(tmp_path.iterdir()) == []
 
 
-@pytest.mark.parametrize("command", [["renderer"], ["renderer", "render"], ["renderer", "bench"], ["editing"], ["editing", "train"]])
+COMMANDS = [["renderer"], ["renderer", "render"], ["renderer", "bench"], ["editing"]]
+COMMANDS += [["editing", name] for name in ("capture", "train", "evaluate", "synthesize", "look-ahead")]
+
+
+@pytest.mark.parametrize("command", COMMANDS)
 def test_help_fits_a_screen(command: list[str]) -> None:
     result = subprocess.run([sys.executable, "-m", *command, "--help"], cwd=ROOT, capture_output=True, text=True)
     assert result.returncode == 0
