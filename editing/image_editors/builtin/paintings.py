@@ -70,9 +70,8 @@ def munch(picture: Float32[np.ndarray, "h w 3"], scene: Scene) -> Float32[np.nda
     flow = EdgeFlow.of(picture, 0.7 * scene.px_per_cm, _round_the_face(scene), 2.0 * FORM_EDGE)
     contour = ink_lines(luma(picture) - 0.2 * scene.regions.person, flow, 0.14 * scene.px_per_cm, 12.0, 0.02)
     coloured = mix(coloured, plain(coloured, 0x1F1F1F), 0.55 * contour)
-    stroke = Brush(4.6, 0.55, 0.5, bend=0.5, varies=0.07, relief=0.2)
-    narrow = replace(stroke.scaled(0.55), relief=0.2)
-    return _in_strokes(picture, coloured, _contours(level), scene, stroke.scaled(1.25), narrow, 52)
+    wide, narrow = Brush(4.2, 0.6, 0.52, bend=0.5, varies=0.07, relief=0.2), Brush(2.0, 0.36, 0.33, bend=0.5, relief=0.2)
+    return _in_strokes(picture, coloured, _contours(level), scene, wide, narrow, 52)
 
 
 def modigliani(picture: Float32[np.ndarray, "h w 3"], scene: Scene) -> Float32[np.ndarray, "h w 3"]:
