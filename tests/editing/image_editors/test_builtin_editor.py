@@ -262,6 +262,19 @@ def test_edit_works_at_other_sizes() -> None:
     assert np.abs(cv2.GaussianBlur(small - edit("van gogh", OPEN), (0, 0), 4)).mean() < 12
 
 
+@pytest.mark.parametrize("instruction", EXAMPLES)
+def test_edit_bears_small_frames_and_bald_faces_at_the_rim(instruction: str) -> None:
+    frames, guide = one(*presenter_frames(), REST)
+    shown = slice(20, 170), slice(110, 256)  # half of the face
+    small = cv2.resize(frames[0][shown], (73, 75), interpolation=cv2.INTER_AREA)[None]
+    labels = cv2.resize(guide.labels[0][shown], (73, 75), interpolation=cv2.INTER_NEAREST)[None]
+    labels[labels == LABELS["hair"]] = LABELS["background"]
+    known = Guide(((guide.landmarks - (110, 20)) / 2).astype(np.float32), labels)
+    with np.errstate(all="raise", under="ignore"):
+        edited = BuiltinEditor().edit(small, None, EditSettings(instruction), guide=known)
+    assert edited.shape == small.shape
+
+
 @pytest.mark.parametrize(
     ("frames", "condition", "indices", "named"),
     [
