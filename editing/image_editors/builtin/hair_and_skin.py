@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 HAIR_COLOURS: dict[str, int] = {
     "black": 0x221E20, "dark brown": 0x3E2A20, "brown": 0x62422C, "light brown": 0x926A48,
     "blonde": 0xD4B070, "platinum": 0xE8DCC4, "ginger": 0xBE602C, "red": 0xA8281E, "auburn": 0x783422,
-    "grey": 0x9C9C9E, "silver": 0xC0C2C8, "white": 0xE8E7E4, "blue": 0x285ACD, "light blue": 0x6EB0EC,
+    "grey": 0x9C9C9E, "silver": 0xC0C2C8, "white": 0xD8D7D4, "blue": 0x285ACD, "light blue": 0x6EB0EC,
     "dark blue": 0x1C2C78, "turquoise": 0x22B2B2, "green": 0x329642, "pink": 0xF078B2, "purple": 0x7E3EB0,
     "violet": 0x7E3EB0, "orange": 0xEE7C22, "yellow": 0xF4D642,
 }  # fmt: skip

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from editing.capture.labels import LABELS, polygon
-from editing.image_editors.builtin.colour import luma
+from editing.image_editors.builtin.colour import luma, smoothstep
 from editing.landmarks import LEFT_EYE, RIGHT_EYE
 
 if TYPE_CHECKING:
@@ -67,11 +67,12 @@ def find_regions(
     brightness = luma(picture)
     radius = max(1, round(MATTE_CM * px_per_cm))
     labelled = soft(*(name for name in LABELS if name != "background"))
-    outline = guided(brightness, labelled, radius).clip(0.0, 1.0)
+    matte = guided(brightness, labelled, radius)
     if person is None:
-        person = outline
+        # The filter leaves a faint veil on what is around: dyed, it would shine.
+        person = smoothstep(0.2, 0.9, matte)
     # At the outline a part is what it is of the person there, times how much of the person there is.
-    hair = (guided(brightness, soft("hair"), radius) / np.maximum(outline, 0.05)).clip(0.0, 1.0) * person
+    hair = (guided(brightness, soft("hair"), radius) / np.maximum(matte, 0.05)).clip(0.0, 1.0) * person
     whole = person / np.maximum(labelled, 0.05)
     eyes, brows, lips, mouth = soft("eye"), soft("brow"), soft("lips"), soft("mouth", "teeth")
     rims = np.maximum(eyes, _eye_rims(labels.shape, landmarks, sigma))
