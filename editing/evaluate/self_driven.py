@@ -71,6 +71,7 @@ def self_driven(drive: Drive, frames: range, judges: Judges, sheet: Path | None 
             if pair[0] is not None and pair[1] is not None:
                 faces[index] = pair[0], pair[1]
     result: dict[str, Any] = {"setting": "self-driven", "frames": len(frames), "size": drive.avatar.camera.height}
+    result["poses"] = "refined in training" if drive.poses is drive.avatar.pose_track else "the dataset's"
     result["face_missed"] = len(frames) - len(faces) if judges.detector is not None else 0
     means = {name: float(np.mean(found)) for name, found in values.items()}
     result |= missing([name for name in PICTURE if name not in means], "the dataset's labels do not show it") | means

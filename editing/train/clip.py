@@ -29,6 +29,8 @@ if TYPE_CHECKING:
 
 NECK_CONTINUATION = 48 / 512
 """How far the neck is continued upwards, as a share of the picture's height (paper's code: 48 pixels of 512)."""
+CLOTH_CONTINUATION = 12 / 512
+"""The same for clothes under hair: there is no knowing what they look like higher up."""
 NECK_DARKENING = 0.98
 """Factor a row at 512 pixels height, "to simulate the shadow"."""
 BAND_PX = 2
@@ -132,7 +134,8 @@ class TrainingClip:
 
     def torso_target(self, frame: int) -> tuple[UInt8[np.ndarray, "height width 3"], Bool[np.ndarray, "height width"]]:
         """The picture without the head, and where it shows torso."""
-        return continue_neck(self.dataset.frames[frame], self.mask(frame, TORSO_LABELS), self.head_mask(frame), self.dataset.background)
+        masks = self.mask(frame, ("cloth",)), self.mask(frame, ("neck",)), self.head_mask(frame)
+        return continue_torso(self.dataset.frames[frame], *masks, self.dataset.background)
 
 
 def training_frames(dataset: Dataset, held_out: str) -> Int[np.ndarray, " n"]:
@@ -158,19 +161,20 @@ def clip_windows(
     return np.stack([audio_window_at(features.steps, features.first_step, k, shape, silence) for k in range(n_frames)])
 
 
-def continue_neck(
+def continue_torso(
     picture: UInt8[np.ndarray, "h w 3"],
-    torso: Bool[np.ndarray, "h w"],
+    cloth: Bool[np.ndarray, "h w"],
+    neck: Bool[np.ndarray, "h w"],
     head: Bool[np.ndarray, "h w"],
     background: UInt8[np.ndarray, "h w 3"],
 ) -> tuple[UInt8[np.ndarray, "h w 3"], Bool[np.ndarray, "h w"]]:
-    """Head removed; under it each column's topmost torso pixel is continued upwards, darkening, the plate above."""
+    """Head removed; under it each column's topmost torso pixel is continued upwards, darkening, the plate above; and where torso is."""
+    torso = cloth | neck
     height = torso.shape[0]
     edge = max(1, round(2 * height / 256))
     result = np.where((torso | head)[..., None], background, picture)
     result[torso] = picture[torso]
     filled = torso.copy()
-    reach = round(NECK_CONTINUATION * height)
     darkening = NECK_DARKENING ** (512 / height)
     has_torso = torso.any(0)
     top = torso.argmax(0)
@@ -181,6 +185,7 @@ def continue_neck(
         source = min(height - 1, y + edge)
         if not torso[source, x]:
             continue
+        reach = round((NECK_CONTINUATION if neck[y, x] else CLOTH_CONTINUATION) * height)
         rows = np.arange(max(0, y - reach), source)
         colour = picture[source, x].astype(np.float32)
         result[rows, x] = (colour * darkening ** (source - rows)[:, None]).astype(np.uint8)

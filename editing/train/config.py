@@ -8,6 +8,8 @@ from renderer.errors import BadInput
 
 ADAM_BETAS = (0.9, 0.99)
 ADAM_EPSILON = 1e-15
+TIGHTENINGS = (0.2, 0.5, 1.0)
+"""Shares of the coarse steps; the last comes before rays may spend few samples only."""
 
 
 def estimated_pose_rate(n_frames: int) -> float:
@@ -86,6 +88,11 @@ class TrainConfig:
     def coarse_steps(self) -> int:
         """Steps of the head stage in which a ray may spend `training_samples_per_ray`."""
         return self.head_steps // 2
+
+    @property
+    def tightening_steps(self) -> tuple[int, ...]:
+        """Steps of the head stage at which the occupancy grid loses the cells that no picture needs: rays get cheaper, so there are more."""
+        return tuple(dict.fromkeys(round(share * self.coarse_steps) for share in TIGHTENINGS))
 
     @property
     def pose_steps(self) -> range:

@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 HULL_FRAMES = 40
 HULL_COARSENING = 2
 """The hull is found on a grid this much coarser: masks are grown by more than its cells project to."""
-HULL_SHARE = 0.98
+HULL_SHARE = 0.9
 """Share of the frames whose (grown) head mask a cell must fall into."""
 SEEN_WEIGHT = 0.01
 DECAY = 0.95

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 import torch
 
+from editing.landmarks import INNER_LIPS, LANDMARK_NAMES, OUTER_LIPS
 from editing.train.clip import training_frames
 from renderer.audio.streaming import encode_all
 from renderer.condition_stream import audio_window_at
@@ -29,7 +30,9 @@ if TYPE_CHECKING:
     from renderer.field.torch_field import TorchField
 
 MOUTH_PARAMETERS = ("jaw", "wide", "pucker", "press", "fv", "upper_raise", "lower_drop", "tongue")
-"""Of a synthetic subject's articulation. Other datasets teach the lips' opening."""
+"""Of a synthetic subject's articulation. A person's is the shape of their lips; see `lip_shapes`."""
+LIP_SHAPES, LEAST_SHARE = 6, 0.02
+"""Principal components of a person's lips that are taught at most, and the least share of the variance that one must have."""
 
 
 class SpeechLessons:
@@ -45,10 +48,11 @@ class SpeechLessons:
         """`frames` are those of each dataset that may be learned from (default: all that can be used)."""
         self._shape, self._silence = shape, encoder.silence_features()
         self._features = [encode_all(encoder, d.audio()) for d in datasets]
-        targets = [mouth_targets(d) for d in datasets]
-        if len({t.shape[1] for t in targets}) > 1:
-            targets = [np.asarray(d.track.lip_opening)[:, None] for d in datasets]
         self._frames = list(frames) if frames is not None else [training_frames(d, "none") for d in datasets]
+        targets = [mouth_targets(d, f) for d, f in zip(datasets, self._frames, strict=True)]
+        if len(datasets) > 1 and any(d.track.articulation is None for d in datasets):
+            # Each person's lip shapes are their own.
+            targets = [np.asarray(d.track.lip_opening)[:, None] for d in datasets]
         together = np.concatenate([t[f] for t, f in zip(targets, self._frames, strict=True)])
         spread = together.std(0)
         used = spread > 1e-6
@@ -71,14 +75,34 @@ class SpeechLessons:
         return torch.from_numpy(np.stack(windows)), torch.from_numpy(np.stack(targets))
 
 
-def mouth_targets(dataset: Dataset) -> Float[np.ndarray, "n targets"]:
-    """The mouth's parameters where the dataset has them, else the lips' opening; the opening always comes last."""
+def mouth_targets(dataset: Dataset, frames: Int[np.ndarray, " used"]) -> Float[np.ndarray, "n targets"]:
+    """The mouth's parameters where the dataset has them, else the lips' shape in `frames`' terms; the opening always comes last."""
     track = dataset.track
     opening = np.asarray(track.lip_opening)[:, None]
-    if track.articulation is None:
-        return opening
-    columns = [track.articulation_names.index(name) for name in MOUTH_PARAMETERS if name in track.articulation_names]
-    return np.concatenate([np.asarray(track.articulation)[:, columns], opening], axis=1)
+    if track.articulation is not None:
+        columns = [track.articulation_names.index(name) for name in MOUTH_PARAMETERS if name in track.articulation_names]
+        return np.concatenate([np.asarray(track.articulation)[:, columns], opening], axis=1)
+    if dataset.meta.landmark_names == LANDMARK_NAMES:
+        return np.concatenate([lip_shapes(dataset, frames), opening], axis=1)
+    return opening
+
+
+def lip_shapes(dataset: Dataset, frames: Int[np.ndarray, " used"]) -> Float[np.ndarray, "n components"]:
+    """How the lips stand in the head, whatever way it is turned: the leading principal components of their landmarks in `frames`.
+
+    Landmarks are taken to where their rays meet the plane through the mouth that is parallel to the face.
+    """
+    lips = np.asarray(dataset.track.landmarks, np.float64)[:, [*OUTER_LIPS, *INNER_LIPS]]
+    camera, pose = dataset.meta.camera, np.asarray(dataset.track.camera_from_head, np.float64)
+    rays = np.concatenate([(lips - (camera.cx, camera.cy)) / (camera.fx, camera.fy), np.ones((*lips.shape[:2], 1))], axis=2)
+    directions = rays @ pose[:, :3, :3]
+    origins = -np.einsum("nji,nj->ni", pose[:, :3, :3], pose[:, :3, 3])[:, None]
+    distance = (dataset.meta.audio_region.centre[2] - origins[..., 2]) / directions[..., 2]
+    points = (origins + distance[..., None] * directions)[..., :2].reshape(len(lips), -1)
+    points -= points[frames].mean(0)
+    _, spread, axes = np.linalg.svd(points[frames], full_matrices=False)
+    n = min(LIP_SHAPES, int((spread**2 > LEAST_SHARE * max((spread**2).sum(), 1e-12)).sum()))
+    return np.asarray(points @ axes[:n].T)
 
 
 def speech_loss(

@@ -41,7 +41,7 @@ if TYPE_CHECKING:
 
 CHECKPOINT_EVERY_S = 120.0
 EMA_EVERY = 10
-TIGHTENING_FRAMES, TIGHTENING_WEIGHT = 60, 0.02
+TIGHTENING_FRAMES, TIGHTENING_WEIGHT = 30, 0.02
 """Frames looked at in the middle of the head stage, and the least weight of a cell that is kept then."""
 STAGES = ("speech", "head", "lips", "torso")
 PARTS = {"head": ("head.", "audio.", "attention."), "torso": ("torso.",)}
@@ -145,7 +145,7 @@ class Trainer:
         elif stage == "torso":
             result = torso.step(self.step)
         else:
-            if stage == "head" and self.step == self.config.coarse_steps:
+            if stage == "head" and self.step in self.config.tightening_steps:
                 self._tighten()
             self._speech_step(self.config.speech_weight)
             # Lip patches alone would let the rest of the head drift, so every other step is an ordinary one.
@@ -166,7 +166,7 @@ class Trainer:
 
     def _settle_poses(self) -> None:
         """The refinement is done: from now on everything uses its poses, the torso, the occupancy and the avatar's track among it."""
-        self.clip.use_poses(self.poses.poses().detach().numpy())
+        self.clip.use_poses(self.poses.settled().numpy())
 
     def _speech_step(self, weight: float) -> StepReport:
         n = self.config.speech_frames_per_step
@@ -304,6 +304,7 @@ class Trainer:
     def _avatar(self, name: str, encoder: AudioEncoder, occupancy: np.ndarray) -> Avatar:
         dataset, config = self.clip.dataset, self.config
         schedule: dict[str, Any] = {s: getattr(config, f"{s}_steps") for s in STAGES}
+        schedule["dataset"] = dataset.fingerprint()
         return Avatar(
             name=name,
             field_config=self.field.config,
