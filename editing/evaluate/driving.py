@@ -43,6 +43,8 @@ class Drive:
     """Of each frame, built as the live stream builds them."""
     poses: Float[np.ndarray, "n_dataset_frames 4 4"]
     """camera_from_head: the avatar's own, as they were refined, where it was trained from this dataset; else the dataset's."""
+    poses_from: str = "of the dataset"
+    """How they came about."""
     backend: str = "auto"
     threads: int = 1
     """For rendering."""
@@ -67,8 +69,10 @@ class Drive:
         if n_frames < 1:
             raise BadInput(f"speech of {len(samples)} samples at 16 kHz: one frame, {SAMPLES_PER_FRAME} samples, is the least")
         windows = clip_windows(samples, encoder, avatar.field_config.audio_window, n_frames)
-        poses = avatar.pose_track if trained_from(avatar, dataset) else dataset.track.camera_from_head
-        return Drive(avatar, dataset, encoder, samples, windows, poses, backend, threads)
+        refined = trained_from(avatar, dataset)
+        poses = avatar.pose_track if refined else dataset.track.camera_from_head
+        poses_from = "of the avatar" if refined else "of the dataset"
+        return Drive(avatar, dataset, encoder, samples, windows, poses, poses_from, backend, threads)
 
     @property
     def n_frames(self) -> int:

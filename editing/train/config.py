@@ -91,7 +91,7 @@ class TrainConfig:
 
     @property
     def tightening_steps(self) -> tuple[int, ...]:
-        """Steps of the head stage at which the occupancy grid loses the cells that no picture needs: rays get cheaper, so there are more."""
+        """Steps of the head stage at which the occupancy grid loses cells that no picture needs: cheaper rays, so more of them."""
         return tuple(dict.fromkeys(round(share * self.coarse_steps) for share in TIGHTENINGS))
 
     @property

@@ -35,12 +35,19 @@ class PoseRefinement:
     """Updates of all poses of a clip, and their optimiser."""
 
     def __init__(
-        self, captured: Float[np.ndarray, "n_frames 4 4"], prior_weight: float, trained: Int[np.ndarray, " n"] | None = None
+        self,
+        captured: Float[np.ndarray, "n_frames 4 4"],
+        prior_weight: float,
+        trained: Int[np.ndarray, " n"] | None = None,
+        keep_mean: bool = False,
     ) -> None:
-        """`trained` are the frames that steps may ask for (default: all); the others' poses are the capture's until they are `settled`."""
+        """`trained` are the frames that steps may ask for (default: all); the others' poses are the capture's until they are `settled`.
+
+        `keep_mean`: the field is held, so it fixes the gauge itself.
+        """
         self.trained = torch.arange(len(captured)) if trained is None else torch.from_numpy(trained)
         self.captured = torch.from_numpy(captured.copy()).float()
-        self.prior_weight = prior_weight
+        self.prior_weight, self.keep_mean = prior_weight, keep_mean
         self.updates = torch.zeros(len(captured), 6, requires_grad=True)
         # Not lazy: a frame comes up a few dozen times in a training, and the momentum left behind carries its step on in between.
         self.optimiser = torch.optim.Adam([self.updates], betas=ADAM_BETAS, eps=ADAM_EPSILON)
@@ -71,12 +78,13 @@ class PoseRefinement:
         return self.prior_weight * (self.updates[torch.as_tensor(frames)] ** 2).mean()
 
     def step(self, rate: float) -> None:
-        """Move along the gradient, clear it, and remove the mean."""
+        """Move along the gradient, clear it, and remove the mean unless it is to be kept."""
         for group in self.optimiser.param_groups:
             group["lr"] = rate
         self.optimiser.step()
         self.optimiser.zero_grad(set_to_none=True)
-        self._fix_gauge()
+        if not self.keep_mean:
+            self._fix_gauge()
 
     @torch.no_grad()
     def _fix_gauge(self) -> None:

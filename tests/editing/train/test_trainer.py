@@ -14,12 +14,13 @@ import torch
 from editing.dataset import Dataset
 from editing.evaluate.metrics import psnr_db
 from editing.evaluate.self_driven import evaluate
+from editing.landmarks import LANDMARK_NAMES
 from editing.train.clip import TrainingClip
 from editing.train.command import field_config_for
 from editing.train.command import main as train_main
 from editing.train.config import TrainConfig
 from editing.train.occupancy import visual_hull
-from editing.train.speech import SpeechLessons
+from editing.train.speech import SpeechLessons, mouth_targets
 from editing.train.trainer import Trainer
 from renderer.audio.encoder import AudioEncoder
 from renderer.avatar_file import load_avatar, save_avatar
@@ -186,3 +187,32 @@ def test_train_rejects_bad_options(
     monkeypatch.chdir(tmp_path)
     with pytest.raises(BadInput, match=message):
         train_main([o.format(take=tiny_take) for o in options])
+
+
+def test_a_persons_lips_are_described_however_the_head_is_turned(tiny_take: Path) -> None:
+    dataset = Dataset.open(tiny_take)
+    n = dataset.meta.n_frames
+    # A flat face whose mouth opens and widens by turns, seen at the take's own poses.
+    rest = np.random.default_rng(0).normal(0.0, 0.1, (len(LANDMARK_NAMES), 2))
+    phase = np.arange(n) * 0.7
+    wide, opening = np.sin(phase), np.cos(1.7 * phase)
+    points = np.repeat(rest[None], n, 0)
+    points[..., 0] += 0.05 * wide[:, None] * rest[:, 0]
+    points[..., 1] += 0.1 * opening[:, None] * rest[:, 1]
+    head = np.concatenate([points, np.full((n, len(rest), 1), dataset.meta.audio_region.centre[2])], axis=2)
+    pose, camera = dataset.track.camera_from_head.astype(float), dataset.meta.camera
+    seen = np.einsum("nij,nkj->nki", pose[:, :3, :3], head) + pose[:, None, :3, 3]
+    landmarks = np.stack([seen[..., 0] / seen[..., 2] * camera.fx + camera.cx, seen[..., 1] / seen[..., 2] * camera.fy + camera.cy], axis=2)
+    person = dataclasses.replace(
+        dataset,
+        meta=dataclasses.replace(dataset.meta, landmark_names=LANDMARK_NAMES),
+        track=dataclasses.replace(dataset.track, landmarks=landmarks.astype(np.float32), articulation=None, articulation_names=()),
+    )
+    targets = mouth_targets(person, np.arange(0, n, 2))
+    shapes = targets[:, :-1]
+    assert shapes.shape[1] == 2, "two ways to move, two components"
+    np.testing.assert_array_equal(targets[:, -1], dataset.track.lip_opening)
+    design = np.column_stack([shapes, np.ones(n)])
+    for curve in (wide, opening):
+        fitted = design @ np.linalg.lstsq(design, curve, rcond=None)[0]
+        assert np.abs(fitted - curve).max() < 0.02
