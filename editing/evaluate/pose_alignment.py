@@ -17,12 +17,12 @@ from tqdm import tqdm
 
 from editing.train.clip import TrainingClip
 from editing.train.config import TrainConfig
+from editing.train.engine import NativeEngine
 from editing.train.losses import rate_at
 from editing.train.occupancy import MaximumOccupancy
 from editing.train.pose_refinement import PoseRefinement
 from editing.train.stages import HeadStage
-from renderer.field import native_ops, training_library
-from renderer.field.torch_field import TorchField
+from renderer.field import training_library
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -45,10 +45,11 @@ def aligned(drive: Drive, frames: Sequence[int]) -> Drive:
     clip = TrainingClip(drive.dataset, encoder, avatar.field_config)
     clip.frames = np.asarray(frames)
     clip.use_poses(np.asarray(drive.poses))
-    field = TorchField(avatar.field_config, encode=native_ops.encode)
+    engine = NativeEngine()
+    field = engine.field(avatar.field_config)
     field.load_arrays(avatar.tensors)
-    rng = np.random.default_rng(0)
-    stage = HeadStage(field, clip, MaximumOccupancy(avatar.occupancy), config, rng)
+    occupancy = MaximumOccupancy(avatar.occupancy, engine.device)
+    stage = HeadStage(field, clip, occupancy, config, np.random.default_rng(0), engine)
     refinement = PoseRefinement(clip.poses, PRIOR_WEIGHT, clip.frames, keep_mean=True)
     n_steps = STEPS_PER_FRAME * -(-len(clip.frames) // config.frames_per_step)
     for step in tqdm(range(n_steps), "aligning poses", unit="step", disable=not sys.stderr.isatty()):

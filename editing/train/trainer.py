@@ -44,6 +44,8 @@ if TYPE_CHECKING:
 
 CHECKPOINT_EVERY_S = 120.0
 EMA_EVERY = 10
+SPEECH_EVERY = 4
+"""Steps of the head and lip stages from one lesson of the audio side to the next: each is a fifth of a step's work."""
 TIGHTENING_FRAMES, TIGHTENING_WEIGHT = 30, 0.02
 """Frames looked at in the middle of the head stage, and the least weight of a cell that is kept then."""
 STAGES = ("speech", "head", "lips", "torso")
@@ -154,7 +156,8 @@ class Trainer:
         else:
             if stage == "head" and self.step in self.config.tightening_steps:
                 self._tighten()
-            self._speech_step(self.config.speech_weight)
+            if self.config.speech_weight > 0 and self.step % SPEECH_EVERY == 0:
+                self._speech_step(self.config.speech_weight * SPEECH_EVERY)
             # Lip patches alone would let the rest of the head drift, so every other step is an ordinary one.
             lips = stage == "lips" and self.step % 2 == 0
             pose_steps = self.config.pose_steps if stage == "head" else range(0)
