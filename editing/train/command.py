@@ -40,7 +40,7 @@ def parser() -> argparse.ArgumentParser:
     p.add_argument("--device", metavar="cpu|cuda[:N]", help="default cpu; with presets gpu and paper cuda, if there is one")
     p.add_argument("--finest-resolution", type=int, help="finest level of the grids (default 512, 1024 or 2048 by the preset)")
     p.add_argument("--speech-steps", type=int, help="steps for the audio side alone (default 2000; paper 0)")
-    p.add_argument("--head-steps", type=int, help="steps of the head stage (default 6000; gpu, paper 20000)")
+    p.add_argument("--head-steps", type=int, help="steps of the head stage (default 8000; gpu, paper 20000)")
     p.add_argument("--lips-steps", type=int, help="steps of the lip fine-tuning (default 1500; gpu, paper 5000)")
     p.add_argument("--torso-steps", type=int, help="steps of the torso stage (default 2000; gpu 10000, paper 20000)")
     p.add_argument("--lpips-backbone", type=Path, metavar="FILE", help="torchvision's AlexNet or VGG-16 (or LPIPS_BACKBONE); else SSIM")

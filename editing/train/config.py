@@ -26,7 +26,7 @@ class TrainConfig:
 
     speech_steps: int = 2000
     """Steps in which the audio feature extractor learns the mouth's articulation before the head stage; see `speech`."""
-    head_steps: int = 6000
+    head_steps: int = 8000
     """Steps of the head stage (paper: 20,000)."""
     lips_steps: int = 1500
     """Steps of the lip fine-tuning (paper: 5,000)."""

@@ -21,7 +21,7 @@ from editing.train.command import field_config_for
 from editing.train.command import main as train_main
 from editing.train.config import TrainConfig
 from editing.train.occupancy import visual_hull
-from editing.train.speech import SpeechLessons, mouth_targets
+from editing.train.speech import SpeechLessons, between_frames, mouth_targets
 from editing.train.trainer import Trainer
 from renderer.audio.encoder import AudioEncoder
 from renderer.avatar_file import load_avatar, save_avatar
@@ -219,3 +219,10 @@ def test_a_persons_lips_are_described_however_the_head_is_turned(tiny_take: Path
     for curve in (wide, opening):
         fitted = design @ np.linalg.lstsq(design, curve, rcond=None)[0]
         assert np.abs(fitted - curve).max() < 0.02
+
+
+def test_lessons_go_on_between_frames_and_over_a_short_gap() -> None:
+    targets = np.arange(20, dtype=float)[:, None] ** 2
+    steps, values = between_frames(np.array([0, 1, 3, 9, 10]), targets)
+    assert steps.tolist() == [0, 1, 2, 3, 4, 5, 6, 18, 19, 20], "two steps a frame, and none in a gap of six frames"
+    np.testing.assert_allclose(values[:, 0], [0, 0.5, 1, 3, 5, 7, 9, 81, 90.5, 100])
