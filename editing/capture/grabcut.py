@@ -127,6 +127,15 @@ class Colours:
 
 
 @dataclass(frozen=True)
+class PartColours:
+    """What tells the person's parts from one another."""
+
+    skin: ColourModel
+    hair: ColourModel
+    cloth: ColourModel
+
+
+@dataclass(frozen=True)
 class ClipColours:
     """What the clip as a whole teaches."""
 
@@ -134,9 +143,11 @@ class ClipColours:
     colours: Colours
     background_model: Float[np.ndarray, "1 65"]
     person_model: Float[np.ndarray, "1 65"]
-    skin: ColourModel
-    hair: ColourModel
-    cloth: ColourModel
+    parts: PartColours
+
+    def cut(self, view: View) -> Bool[np.ndarray, "work work"]:
+        """The person in one frame."""
+        return _cut(view, self.plate, self.colours, self.background_model, self.person_model)
 
 
 @dataclass(frozen=True)
@@ -293,7 +304,7 @@ def learn_colours(views: list[View]) -> ClipColours:
         masks = [_cut(view, plate, colours, background, person) for view in views]
         grown = np.stack([cv2.dilate(mask.astype(np.uint8), np.ones((9, 9), np.uint8)).astype(bool) for mask in masks])
         plate = clean_plate(pictures, grown)
-    return ClipColours(plate, colours, background, person, *_part_colours(views, masks))
+    return ClipColours(plate, colours, background, person, part_colours(views, masks))
 
 
 def _lab(view: View) -> Float[np.ndarray, "work work 3"]:
@@ -356,7 +367,7 @@ def _cut(
     return cleaned((mask == cv2.GC_FGD) | (mask == cv2.GC_PR_FGD), view)
 
 
-def _part_colours(views: list[View], masks: list[Bool[np.ndarray, "work work"]]) -> tuple[ColourModel, ColourModel, ColourModel]:
+def part_colours(views: list[View], masks: list[Bool[np.ndarray, "work work"]]) -> PartColours:
     """Skin from the face, hair from above and beside it, clothes from the lowest rows away from the neck."""
     import cv2
 
@@ -378,7 +389,7 @@ def _part_colours(views: list[View], masks: list[Bool[np.ndarray, "work work"]])
         aside = np.abs(x - view.landmarks[CHIN, 0]) > 0.62 * width
         low = mask & (y > max(view.landmarks[CHIN, 1] + 0.2 * tall, WORK_PX - 0.08 * WORK_PX)) & aside
         cloth.append(lab[low])
-    return tuple(ColourModel.fitted(_or_grey(parts), 3) for parts in (skin, hair, cloth))  # type: ignore[return-value]
+    return PartColours(*(ColourModel.fitted(_or_grey(parts), 3) for parts in (skin, hair, cloth)))
 
 
 def parse(
@@ -389,10 +400,20 @@ def parse(
     colours: ClipColours,
 ) -> UInt8[np.ndarray, "size size"]:
     """Labels of one square frame."""
+    view = View.of(picture, landmarks, pose, focal_px)
+    return label_parts(picture, landmarks, view, colours.cut(view), colours.parts)
+
+
+def label_parts(
+    picture: UInt8[np.ndarray, "size size 3"],
+    landmarks: Float[np.ndarray, "478 d"],
+    view: View,
+    mask: Bool[np.ndarray, "work work"],
+    colours: PartColours,
+) -> UInt8[np.ndarray, "size size"]:
+    """Labels of one square frame whose person is known: `view` shows it at WORK_PX, `mask` is the person in it."""
     import cv2
 
-    view = View.of(picture, landmarks, pose, focal_px)
-    mask = _cut(view, colours.plate, colours.colours, colours.background_model, colours.person_model)
     small = _parts(view, mask, colours)
     size = picture.shape[0]
     # Each part's mask is smoothed while it grows, which keeps edges where one pixel of the small picture covers several.
@@ -411,7 +432,7 @@ def _soft(mask: Bool[np.ndarray, "work work"]) -> Float[np.ndarray, "work work"]
     return np.asarray(cv2.GaussianBlur(mask.astype(np.float32), (0, 0), 0.8))
 
 
-def _parts(view: View, mask: Bool[np.ndarray, "work work"], colours: ClipColours) -> UInt8[np.ndarray, "work work"]:
+def _parts(view: View, mask: Bool[np.ndarray, "work work"], colours: PartColours) -> UInt8[np.ndarray, "work work"]:
     """Cloth, neck, face (with ears) and hair inside the person's mask."""
     import cv2
 
