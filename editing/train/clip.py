@@ -26,6 +26,7 @@ if TYPE_CHECKING:
     from editing.dataset import Dataset
     from renderer.audio.encoder import AudioEncoder
     from renderer.field.config import AudioWindowConfig, FieldConfig
+    from renderer.types import AudioFeatures
 
 NECK_CONTINUATION = 48 / 512
 """How far the neck is continued upwards, as a share of the picture's height (paper's code: 48 pixels of 512)."""
@@ -61,7 +62,15 @@ class Regions:
 class TrainingClip:
     """All frames of a dataset with what the stages need of them; pictures stay memory-mapped."""
 
-    def __init__(self, dataset: Dataset, encoder: AudioEncoder, config: FieldConfig, held_out: str = "none") -> None:
+    def __init__(
+        self,
+        dataset: Dataset,
+        encoder: AudioEncoder,
+        config: FieldConfig,
+        held_out: str = "none",
+        features: AudioFeatures | None = None,
+    ) -> None:
+        """`features` of the dataset's sound, where there is none to be encoded."""
         self.dataset = dataset
         self.width, self.height = dataset.meta.camera.width, dataset.meta.camera.height
         self.n_frames = dataset.meta.n_frames
@@ -71,7 +80,10 @@ class TrainingClip:
         self.identity = f"{dataset.meta.generator} seed {dataset.meta.seed} {self.n_frames} frames {size}, held out {held_out}"
         self._label_ids = dataset.meta.labels
         self._band = max(1, round(BAND_PX * self.height / 256))
-        self.windows = clip_windows(dataset.audio(), encoder, config.audio_window, self.n_frames)
+        self.features = features or encode_all(encoder, dataset.audio())
+        self.fingerprint = dataset.fingerprint() if features is None else ""
+        """Of a dataset on disk."""
+        self.windows = windows_of(self.features, encoder, config.audio_window, np.arange(self.n_frames))
         self.eye_ratio = dataset.track.eye_ratio.astype(np.float32)
         self._config = config
         self.use_poses(dataset.track.camera_from_head)
@@ -156,9 +168,15 @@ def clip_windows(
     audio: Float[np.ndarray, " n_samples"], encoder: AudioEncoder, shape: AudioWindowConfig, n_frames: int
 ) -> Float[np.ndarray, "n_frames n_window_steps dim"]:
     """Audio windows of all frames of a recording, built as the live stream builds them."""
-    features = encode_all(encoder, audio)
+    return windows_of(encode_all(encoder, audio), encoder, shape, np.arange(n_frames))
+
+
+def windows_of(
+    features: AudioFeatures, encoder: AudioEncoder, shape: AudioWindowConfig, frames: Int[np.ndarray, " n"]
+) -> Float[np.ndarray, "n n_window_steps dim"]:
+    """The same of some frames, from what the encoder heard."""
     silence = encoder.silence_features()
-    return np.stack([audio_window_at(features.steps, features.first_step, k, shape, silence) for k in range(n_frames)])
+    return np.stack([audio_window_at(features.steps, features.first_step, int(k), shape, silence) for k in frames])
 
 
 def continue_torso(

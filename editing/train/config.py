@@ -38,7 +38,9 @@ class TrainConfig:
     max_rays_per_step: int = 8192
     torso_pixels_per_step: int = 16_384
     training_samples_per_ray: int = 64
-    """Samples a ray may spend in the first half of the head stage, while the occupancy grid is coarse; then the field's `max_samples`."""
+    """Samples a ray may spend at the beginning of the head stage, while the occupancy grid is coarse; then the field's `max_samples`."""
+    coarse_share: float = 0.5
+    """Of the head stage's steps: those in which rays may do so."""
     network_rate: float = 2e-3
     """Initial Adam rate of networks and embeddings (paper: 5e-4, with many more steps)."""
     grid_rate: float = 1e-2
@@ -87,12 +89,12 @@ class TrainConfig:
     @property
     def coarse_steps(self) -> int:
         """Steps of the head stage in which a ray may spend `training_samples_per_ray`."""
-        return self.head_steps // 2
+        return int(self.head_steps * self.coarse_share)
 
     @property
     def tightening_steps(self) -> tuple[int, ...]:
         """Steps of the head stage at which the occupancy grid loses cells that no picture needs: cheaper rays, so more of them."""
-        return tuple(dict.fromkeys(round(share * self.coarse_steps) for share in TIGHTENINGS))
+        return tuple(dict.fromkeys(round(share * self.coarse_steps) for share in TIGHTENINGS if self.coarse_steps))
 
     @property
     def pose_steps(self) -> range:

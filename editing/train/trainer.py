@@ -63,21 +63,25 @@ class Trainer:
     def __init__(
         self,
         clip: TrainingClip,
-        lessons: SpeechLessons,
+        lessons: SpeechLessons | None,
         field_config: FieldConfig,
         config: TrainConfig,
         checkpoint: Path,
         lpips: Lpips | None = None,
         engine: Engine | None = None,
+        frozen: tuple[str, ...] = (),
     ) -> None:
-        """Without an `engine`, the native one. `lpips` has to lie on the engine's device."""
+        """Without an `engine`, the native one. `lpips` has to lie on the engine's device. Without `lessons` there is no speech stage.
+
+        Tensors whose names begin with one of `frozen` stay as they are.
+        """
         torch.set_num_threads(config.threads)
         training_library.set_threads(config.threads)
         self.clip, self.lessons, self.config, self.checkpoint = clip, lessons, config, checkpoint
         self.engine = engine or NativeEngine()
         self.field = self.engine.field(field_config)
         self.field.initialise(torch.Generator().manual_seed(config.seed))
-        self.read_out = torch.nn.Linear(field_config.audio_dim, lessons.n_targets)
+        self.read_out = torch.nn.Linear(field_config.audio_dim, 1 if lessons is None else lessons.n_targets)
         with torch.no_grad():
             self.read_out.weight.normal_(0.0, READ_OUT_INITIAL, generator=torch.Generator().manual_seed(config.seed))
             self.read_out.bias.zero_()
@@ -87,11 +91,18 @@ class Trainer:
         self.stage, self.step = STAGES[0], 0
         captured = clip.dataset.track.camera_from_head
         clip.use_poses(captured)  # another training of this clip may have refined them
+        self.frozen = frozen
+        for name in self.average:
+            self.field[name].requires_grad_(not name.startswith(frozen))
         self.poses = PoseRefinement(captured, config.pose_prior_weight, clip.frames)
         self.occupancy = MaximumOccupancy(visual_hull(clip, field_config), self.engine.device)
         self.head = HeadStage(self.field, clip, self.occupancy, config, self.rng, self.engine, lpips)
         self.optimisers = {part: self._optimiser(part) for part in PARTS}
-        self.tables = {name: self.engine.grid_table(self.field[name]) for name in self.average if name.endswith("grid")}
+        self.tables = {
+            name: self.engine.grid_table(self.field[name])
+            for name in self.average
+            if name.endswith("grid") and self.field[name].requires_grad
+        }
         self.seconds = 0.0
 
     def start_from(self, avatar: Avatar) -> None:
@@ -112,6 +123,7 @@ class Trainer:
     def _optimiser(self, part: str) -> torch.optim.Adam:
         """Adam of a part's networks and embeddings; its grids have their own, lazy one."""
         names = [n for n in parameter_shapes(self.field.config) if n.startswith(PARTS[part]) and not n.endswith("grid")]
+        names = [n for n in names if self.field[n].requires_grad]
         parameters = [self.field[n] for n in names]
         if part == "head":
             parameters += [self.read_out.weight, self.read_out.bias]
@@ -156,7 +168,7 @@ class Trainer:
         else:
             if stage == "head" and self.step in self.config.tightening_steps:
                 self._tighten()
-            if self.config.speech_weight > 0 and self.step % SPEECH_EVERY == 0:
+            if self.lessons is not None and self.config.speech_weight > 0 and self.step % SPEECH_EVERY == 0:
                 self._speech_step(self.config.speech_weight * SPEECH_EVERY)
             # Lip patches alone would let the rest of the head drift, so every other step is an ordinary one.
             lips = stage == "lips" and self.step % 2 == 0
@@ -179,6 +191,7 @@ class Trainer:
         self.clip.use_poses(self.poses.settled().numpy())
 
     def _speech_step(self, weight: float) -> StepReport:
+        assert self.lessons is not None
         n = self.config.speech_frames_per_step
         windows, targets = self.lessons.batch(n, self.rng)
         loss = speech_loss(self.field, self.read_out, windows.to(self.engine.device), targets.to(self.engine.device))
@@ -286,7 +299,7 @@ class Trainer:
 
         config = dataclasses.asdict(self.config)
         config.pop("threads")
-        return json.dumps([self.clip.identity, self.field.config.to_json(), config], sort_keys=True)
+        return json.dumps([self.clip.identity, self.field.config.to_json(), config, list(self.frozen)], sort_keys=True)
 
     # --- result ------------------------------------------------------------------------------------------------------------
 
@@ -318,7 +331,7 @@ class Trainer:
     def _avatar(self, name: str, encoder: AudioEncoder, occupancy: np.ndarray) -> Avatar:
         dataset, config = self.clip.dataset, self.config
         schedule: dict[str, Any] = {s: getattr(config, f"{s}_steps") for s in STAGES}
-        schedule["dataset"] = dataset.fingerprint()
+        schedule["dataset"] = self.clip.fingerprint
         return Avatar(
             name=name,
             field_config=self.field.config,
@@ -330,6 +343,7 @@ class Trainer:
             fps=dataset.meta.fps,
             pose_track=np.asarray(self.clip.poses, np.float32),
             eye_track=np.asarray(dataset.track.eye_ratio, np.float32),
+            audio_track=np.asarray(self.clip.features.steps, np.float32),
             encoder=EncoderIdentity(encoder.spec.id, encoder.spec.feature_dim, encoder.spec.sha256, encoder.spec.look_ahead_ms),
             subject=dict(dataset.meta.subject),
             lineage=Lineage(program_version=__version__, seed=config.seed, schedule=json.dumps(schedule, sort_keys=True)),

@@ -53,7 +53,7 @@ def test_commands_answer_bad_input_with_one_line(command: list[str], named: str,
 
 
 COMMANDS = [["renderer"], ["renderer", "render"], ["renderer", "bench"], ["editing"]]
-COMMANDS += [["editing", name] for name in ("capture", "train", "evaluate", "synthesize", "look-ahead")]
+COMMANDS += [["editing", name] for name in ("capture", "train", "edit", "evaluate", "synthesize", "look-ahead")]
 
 
 @pytest.mark.parametrize("command", COMMANDS)
