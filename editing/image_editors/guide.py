@@ -33,7 +33,7 @@ class Guide:
     labels: UInt8[np.ndarray, "n h w"] | None = None
     """ids of `editing.capture.labels.LABELS`"""
     person: Float32[np.ndarray, "n h w"] | None = None
-    """how much of each pixel is the person, 0…1, such as a renderer's alpha"""
+    """how much of each pixel is the person, torso too, 0…1, such as a renderer's alpha"""
     originals: UInt8[np.ndarray, "n h w 3"] | None = None
     """the frames as they were before any edit, RGB"""
 

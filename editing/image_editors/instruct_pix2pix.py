@@ -14,6 +14,7 @@ What Instruct-NeuralTalker does, and what is chosen here:
 
 from __future__ import annotations
 
+import textwrap
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -34,8 +35,9 @@ if TYPE_CHECKING:
 
 DEFAULT_MODEL = "timbrooks/instruct-pix2pix"
 DEVICES = ("auto", "cpu", "cuda")
-NOISED, CONDITIONED = 4, 8
-"""Channels of the latent, and of the UNet's input: the noisy latent beside the condition's."""
+CONDITIONED_CHANNELS = 8
+"""Of the UNet's input: the noisy latent's four beside the condition's."""
+REASON_LETTERS = 160
 
 
 @dataclass(frozen=True)
@@ -74,7 +76,7 @@ class InstructPix2PixEditor:
             raise BadInput("device cuda: torch finds no NVIDIA GPU here; use cpu or auto")
         self._device = torch.device("cuda" if wanted != "cpu" and torch.cuda.is_available() else "cpu")
         self._dtype = torch.float16 if self._device.type == "cuda" else torch.float32
-        self._pipeline = _load(model, self._dtype)
+        self._pipeline = _load(model).to(self._dtype)
         self._scheduler = _ddim(self._pipeline)
         if self.config.save_memory:
             self._pipeline.enable_attention_slicing()
@@ -201,7 +203,7 @@ def _pictures(decoded: Float[Tensor, "n 3 H W"], height: int, width: int) -> UIn
     return np.asarray(((tensor.clamp(-1.0, 1.0) + 1.0) * 127.5).round().byte().permute(0, 2, 3, 1).cpu().numpy())
 
 
-def _load(model: str, dtype: Any) -> Any:
+def _load(model: str) -> Any:
     try:
         from diffusers import StableDiffusionInstructPix2PixPipeline
     except ImportError as error:
@@ -218,20 +220,19 @@ def _load(model: str, dtype: Any) -> Any:
     try:
         pipeline = load(
             str(folder) if folder.is_dir() else model,
-            torch_dtype=dtype,
             safety_checker=None,
             feature_extractor=None,
             requires_safety_checker=False,
         )
     except Exception as error:  # diffusers, huggingface_hub and safetensors raise what they like
-        reason = " ".join(str(error).split())[:160]
+        reason = textwrap.shorten(str(error), REASON_LETTERS, placeholder=" …")
         raise BadInput(
             f"image editor {model}: cannot be loaded ({type(error).__name__}: {reason}); wanted is an InstructPix2Pix pipeline in a folder "
             f"or on a hub that can be reached, such as {DEFAULT_MODEL}; the editor builtin needs no download"
         ) from error
     channels = int(pipeline.unet.config.in_channels)
-    if channels != CONDITIONED:
-        raise BadInput(f"image editor {model}: its UNet takes {channels} channels, InstructPix2Pix takes {CONDITIONED}")
+    if channels != CONDITIONED_CHANNELS:
+        raise BadInput(f"image editor {model}: its UNet takes {channels} channels, InstructPix2Pix takes {CONDITIONED_CHANNELS}")
     pipeline.set_progress_bar_config(disable=True)
     return pipeline
 

@@ -13,12 +13,13 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from editing.image_editors.builtin.face_sheet import BORDER_DEPTH_CM, FADE_CM, PICTURE_HEIGHT_CM, canonical_face
+from editing.image_editors.builtin.face_sheet import BORDER_DEPTH_CM, FADE_CM, PICTURE_HEIGHT_CM, canonical_face, triangles_at
 from editing.image_editors.builtin.texture import TILE_PX, noise_tile
 from editing.landmarks import FACE_OVAL, N_MESH_LANDMARKS
 
 if TYPE_CHECKING:
     from jaxtyping import Float32, Int32
+    from scipy.sparse import csr_array
 
     from editing.image_editors.builtin.scene import Scene
 
@@ -28,6 +29,8 @@ JITTER = 0.45
 """Share of the grid's step."""
 SUPERSAMPLED_BELOW_PX = 400
 """Smaller pictures are painted at twice their size: strokes are a few pixels wide."""
+SEEN_FROM = 0.26
+"""Share of a stroke's layer in a pixel from which on it is painted at all: more than the edges of two masks that meet make together."""
 OUTLINE = 14
 """Corners of a stroke's outline."""
 SUBPIXEL_BITS = 4
@@ -61,8 +64,8 @@ class Anchors:
 
     points: Float32[np.ndarray, "n 2"]
     """on the sheet, cm, in the order in which they are painted"""
-    weights: Float32[np.ndarray, "n 468"] | None
-    """place = affine map + weights @ (landmarks - their affine map); None: stands still"""
+    weights: csr_array | None
+    """[n, 468]: place = affine map + weights @ (landmarks - their affine map); None: stands still"""
 
 
 @lru_cache(maxsize=32)
@@ -88,28 +91,28 @@ def _scattered(extent: tuple[tuple[float, float], tuple[float, float]], spacing_
     return jittered[rng.permutation(len(grid))].astype(np.float32)
 
 
-def _ties(points: Float32[np.ndarray, "n 2"]) -> Float32[np.ndarray, "n 468"]:
-    """Inside the mesh: barycentric weights. Outside: nearness to the face's outline, less with distance."""
+def _ties(points: Float32[np.ndarray, "n 2"]) -> csr_array:
+    """[n, 468]. Inside the mesh: barycentric weights. Outside: nearness to the face's outline, less with distance."""
+    from scipy.sparse import csr_array
+
     face = canonical_face()
-    weights = np.zeros((len(points), N_MESH_LANDMARKS), np.float32)
     outline = face.sheet[list(FACE_OVAL)]
     distance = np.linalg.norm(points[:, None] - outline[None], axis=2)
     near = 1.0 / (distance**2 + 0.25)
-    fade = np.exp(-((distance.min(1) / FADE_CM) ** 2))
-    weights[:, list(FACE_OVAL)] = near / near.sum(1, keepdims=True) * fade[:, None]
-    corners = face.sheet[face.triangles].astype(np.float64)
-    a, ab, ac = corners[:, 0], corners[:, 1] - corners[:, 0], corners[:, 2] - corners[:, 0]
-    area = ab[:, 0] * ac[:, 1] - ab[:, 1] * ac[:, 0]
-    for k, point in enumerate(points):
-        ap = point - a
-        second = (ap[:, 0] * ac[:, 1] - ap[:, 1] * ac[:, 0]) / area
-        third = (ab[:, 0] * ap[:, 1] - ab[:, 1] * ap[:, 0]) / area
-        inside = np.minimum(np.minimum(second, third), 1.0 - second - third)
-        best = int(inside.argmax())
-        if inside[best] >= 0.0:
-            weights[k] = 0.0
-            weights[k, face.triangles[best]] = 1.0 - second[best] - third[best], second[best], third[best]
-    return weights
+    weights = near / near.sum(1, keepdims=True) * np.exp(-((distance.min(1, keepdims=True) / FADE_CM) ** 2))
+    columns = np.tile(np.array(FACE_OVAL), (len(points), 1))
+    triangle = triangles_at(points)
+    inside = np.flatnonzero(triangle >= 0)
+    corners = face.sheet[face.triangles[triangle[inside]]].astype(np.float64)
+    homogeneous = np.concatenate([corners, np.ones((len(inside), 3, 1))], 2)
+    barycentric = np.linalg.solve(homogeneous.transpose(0, 2, 1), np.pad(points[inside], ((0, 0), (0, 1)), constant_values=1.0)[..., None])
+    weights[inside] = 0.0
+    weights[inside, :3] = barycentric[..., 0]
+    columns[inside, :3] = face.triangles[triangle[inside]]
+    rows = np.repeat(np.arange(len(points)), len(FACE_OVAL))
+    used = weights.ravel() != 0.0
+    shape = (len(points), N_MESH_LANDMARKS)
+    return csr_array((weights.ravel()[used].astype(np.float32), (rows[used], columns.ravel()[used])), shape=shape)
 
 
 def places(anchors: Anchors, scene: Scene) -> Float32[np.ndarray, "n 2"]:
@@ -124,7 +127,7 @@ def places(anchors: Anchors, scene: Scene) -> Float32[np.ndarray, "n 2"]:
         return np.asarray(sheet * (1.0, -1.0) @ camera[:, :2].T + camera[:, 2] * BORDER_DEPTH_CM + camera[:, 3], dtype=np.float32)
 
     off = scene.landmarks[:N_MESH_LANDMARKS] - affine(canonical_face().sheet)
-    return affine(anchors.points) + anchors.weights @ off
+    return np.asarray(affine(anchors.points) + anchors.weights @ off, dtype=np.float32)
 
 
 @dataclass(frozen=True)
@@ -200,7 +203,7 @@ def _strokes(
 
     height, width = allowed.shape
     reach = max(1, round(0.5 * brush.length_cm * px_per_cm))
-    near = cv2.dilate((allowed > 0.02).astype(np.uint8), np.ones((2 * reach + 1,) * 2, np.uint8))
+    near = cv2.dilate((allowed > SEEN_FROM).astype(np.uint8), np.ones((2 * reach + 1,) * 2, np.uint8))
     at = np.floor(middles).astype(int)
     seen = (at[:, 0] >= -reach) & (at[:, 0] < width + reach) & (at[:, 1] >= -reach) & (at[:, 1] < height + reach)
     at = at.clip(0, (width - 1, height - 1))

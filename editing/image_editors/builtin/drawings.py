@@ -29,7 +29,8 @@ def _line_px(scene: Scene) -> float:
 def _line_source(picture: Float32[np.ndarray, "h w 3"], scene: Scene) -> Float32[np.ndarray, "h w"]:
     """Brightness in which lips and head stand out from what they lie on, even where they are as bright."""
     parts = scene.regions
-    return np.asarray(luma(picture) - 0.09 * parts.lips - 0.10 * parts.mouth - 0.05 * parts.hair + 0.05 * parts.face, dtype=np.float32)
+    raised = 0.10 * parts.face - 0.09 * parts.lips - 0.10 * parts.mouth - 0.05 * parts.hair - 0.05 * parts.neck
+    return np.asarray(luma(picture) + raised, dtype=np.float32)
 
 
 def _tone(picture: Float32[np.ndarray, "h w 3"], scene: Scene) -> Float32[np.ndarray, "h w"]:
@@ -56,9 +57,9 @@ def pencil_sketch(picture: Float32[np.ndarray, "h w 3"], scene: Scene) -> Float3
     first = smoothstep(-0.18, 0.22, shade - 0.12 - 0.42 * hatch) * 0.42
     second = smoothstep(-0.15, 0.25, shade - 0.42 - 0.35 * cross) * 0.42
     parts = scene.regions
-    hatched = (first + second) * (1.0 - 0.3 * parts.face)
+    hatched = (first + second) * (1.0 - 0.45 * parts.face)
     # Lips, teeth and eyes are small: hatching would break them up.
-    toned = 0.55 * smoothstep(0.2, 1.0, shade) + 0.12 * parts.lips
+    toned = 0.55 * smoothstep(0.2, 1.0, shade) + 0.24 * parts.lips
     depth = 1.0 - 0.62 * parts.background
     graphite = (hatched + (toned - hatched) * scene.lips_and_eyes + 0.25 * shade**2) * depth * (1.0 + 0.10 * grain)
     graphite = 1.0 - (1.0 - graphite.clip(0.0, 0.95)) * (1.0 - 0.85 * lines) * (1.0 - 0.45 * broad)

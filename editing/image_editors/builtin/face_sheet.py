@@ -64,6 +64,25 @@ def unrolled(points: Float[np.ndarray, "n 3"]) -> Float32[np.ndarray, "n 2"]:
     return np.stack([u, -points[:, 1]], 1).astype(np.float32)
 
 
+def triangles_at(points: Float[np.ndarray, "n 2"]) -> Int[np.ndarray, " n"]:
+    """Which of the canonical triangles each point of the sheet lies in; -1 where none is."""
+    import cv2
+
+    fine = 20  # pixels a centimetre: the mesh's smallest triangles are about a millimetre wide
+    face = canonical_face()
+    low = face.sheet.min(0)
+    width, height = (int(side) + 1 for side in np.ptp(face.sheet, axis=0) * fine)
+    ids = np.full((height, width), -1, np.int32)
+    corners = np.round((face.sheet - low) * fine * 16).astype(np.int32)
+    for k, triangle in enumerate(face.triangles):
+        cv2.fillConvexPoly(ids, corners[triangle], k, shift=4)
+    at = np.floor((points - low) * fine).astype(int)
+    inside = ((at >= 0) & (at < (width, height))).all(1)
+    result = np.full(len(points), -1)
+    result[inside] = ids[at[inside, 1], at[inside, 0]]
+    return result
+
+
 @dataclass(frozen=True)
 class HeadView:
     """How the head lies in a frame: a scaled orthographic camera fitted to the landmarks."""

@@ -20,6 +20,7 @@ from editing.image_editors.builtin.vocabulary import (
     FILLERS,
     HE,
     INSTEAD,
+    LAST_RESORT,
     MEN,
     NEGATIONS,
     PARTS,
@@ -55,7 +56,7 @@ class Wish:
 @dataclass(frozen=True)
 class _Item:
     kind: str
-    """look, weak, part, face, alone, colour, amount, filler: how `vocabulary` lists it"""
+    """look, weak, last, part, face, alone, colour, amount, filler: how `vocabulary` lists it"""
     value: str
     text: str
     number: float = 1.0
@@ -112,6 +113,8 @@ def _lexicon() -> dict[tuple[str, ...], tuple[str, str]]:
             enter(phrase, "part", look)
     for word, look in WEAK.items():
         enter(word, "weak", look)
+    for word, look in LAST_RESORT.items():
+        enter(word, "last", look)
     for phrase in AMOUNTS:
         enter(phrase, "amount", phrase)
     for word in ALONE:
@@ -233,6 +236,8 @@ def _wishes(sentence: str, items: list[_Item]) -> list[Wish]:
         if LOOK_BY_NAME[look].group not in groups:
             wishes.append(Wish(look, own))
             groups.add(LOOK_BY_NAME[look].group)
+    if not wishes:
+        wishes = [Wish(item.value, min(MOST, amount)) for item in items if item.kind == "last"]
     return list(dict.fromkeys(wishes))
 
 

@@ -3,8 +3,8 @@
 Diffusion editors treat each frame anew. Here, at level 1 and full guidance, a frame differs from its neighbours by (standard deviations)
 20 % of the effect's strength, 7° of hue, 7 % of brightness, other strokes and textures, a smooth warp of 0.2 cm of the face and a mouth
 that is up to 20 % more or less open. Warp and mouth come with the change that is made: they grow with s_T/6 · steps/20 and with the share
-of the way to the goal that a frame still has to go. That is an assumption, made after Instruct-NeuralTalker's report that large text guidance
-and many steps destroy the lips' shape and small, growing ones do not ("Progressive Dataset Update"); it is not measured on a real editor.
+of the way to the goal that a frame still has to go. That is an assumption, made after Instruct-NeuralTalker's report that large text
+guidance and many steps destroy the lips' shape and small, growing ones do not; it was not measured on a real editor.
 """
 
 from __future__ import annotations

@@ -24,8 +24,8 @@ if TYPE_CHECKING:
     from editing.image_editors.builtin.scene import Scene
 
 FEATURES = Brush(0.9, 0.32, 0.27, varies=0.03, relief=0.15)
-FORM_EDGE = 0.03
-"""Gradient (brightness a pixel) from which on strokes follow the picture's edges rather than the form."""
+FORM_EDGE = 0.22
+"""Gradient (brightness a centimetre) from which on strokes follow the picture's edges rather than the form."""
 FINE_CM, BROAD_CM = 0.25, 0.5
 """Over which edges' directions are averaged."""
 LIPS_KEPT = 0.65
@@ -41,7 +41,7 @@ def oil_painting(picture: Float32[np.ndarray, "h w 3"], scene: Scene) -> Float32
     px = scene.px_per_cm
     lean = 0.6 * scene.still_noise(30, 7.0)
     level = np.stack([np.cos(lean), np.sin(lean)], -1)
-    flow = EdgeFlow.of(picture, BROAD_CM * px, _behind(scene, _round_the_face(scene), level), FORM_EDGE)
+    flow = EdgeFlow.of(picture, BROAD_CM * px, _behind(scene, _round_the_face(scene), level), FORM_EDGE / px)
     clean = smooth_along(picture, EdgeFlow.of(picture, FINE_CM * px), 0.3 * px, 4)
     soft = cv2.GaussianBlur(clean, (0, 0), 0.10 * px)
     rich = (soft + 0.3 * (soft - cv2.GaussianBlur(soft, (0, 0), 1.5 * px))).clip(0.0, 1.0)
@@ -67,12 +67,11 @@ def munch(picture: Float32[np.ndarray, "h w 3"], scene: Scene) -> Float32[np.nda
     coloured = _in_colours(picture, scene, palettes.MUNCH, bands)
     lit = 0.75 + 0.5 * luma(picture)[..., None].clip(0.2, 0.8)
     coloured = mix(coloured, (coloured * lit).clip(0.0, 1.0), scene.regions.background)
-    flow = EdgeFlow.of(picture, 0.7 * scene.px_per_cm, _round_the_face(scene), 2.0 * FORM_EDGE)
+    flow = EdgeFlow.of(picture, 0.7 * scene.px_per_cm, _round_the_face(scene), 2.0 * FORM_EDGE / scene.px_per_cm)
     contour = ink_lines(luma(picture) - 0.2 * scene.regions.person, flow, 0.14 * scene.px_per_cm, 12.0, 0.02)
     coloured = mix(coloured, plain(coloured, 0x1F1F1F), 0.55 * contour)
-    stroke = Brush(4.6, 0.55, 0.5, bend=0.5, varies=0.07, relief=0.2)
-    narrow = replace(stroke.scaled(0.55), relief=0.2)
-    return _in_strokes(picture, coloured, _contours(level), scene, stroke.scaled(1.25), narrow, 52)
+    wide, narrow = Brush(4.2, 0.6, 0.52, bend=0.5, varies=0.07, relief=0.2), Brush(2.0, 0.36, 0.33, bend=0.5, relief=0.2)
+    return _in_strokes(picture, coloured, _contours(level), scene, wide, narrow, 52)
 
 
 def modigliani(picture: Float32[np.ndarray, "h w 3"], scene: Scene) -> Float32[np.ndarray, "h w 3"]:
@@ -81,7 +80,7 @@ def modigliani(picture: Float32[np.ndarray, "h w 3"], scene: Scene) -> Float32[n
 
     px = scene.px_per_cm
     parts = scene.regions
-    flow = EdgeFlow.of(picture, BROAD_CM * px, _round_the_face(scene), 1.5 * FORM_EDGE)
+    flow = EdgeFlow.of(picture, BROAD_CM * px, _round_the_face(scene), 1.5 * FORM_EDGE / px)
     calm = cv2.bilateralFilter(smooth_along(picture, flow, 0.7 * px, 5), 0, 0.12, 0.7 * px)
     wall = 0.5 + 0.13 * scene.still_noise(61, 3.0, 3) + 0.012 * scene.still[..., 0]
     coloured = _in_colours(calm, scene, palettes.MODIGLIANI, wall)
@@ -172,7 +171,7 @@ def _in_strokes(
     import cv2
 
     px = scene.px_per_cm
-    flow = EdgeFlow.of(picture, BROAD_CM * px, _round_the_face(scene), FORM_EDGE)
+    flow = EdgeFlow.of(picture, BROAD_CM * px, _round_the_face(scene), FORM_EDGE / px)
     clean = smooth_along(coloured, EdgeFlow.of(picture, FINE_CM * px), 0.3 * px, 4)
     soft = cv2.GaussianBlur(clean, (0, 0), 0.10 * px)
     narrow = replace(narrow, varies=min(narrow.varies, 0.05), relief=min(narrow.relief, 0.28))

@@ -9,7 +9,7 @@ import numpy as np
 
 from editing.capture.labels import LABELS, polygon
 from editing.image_editors.builtin.colour import luma
-from editing.landmarks import FACE_OVAL, LEFT_EYE, RIGHT_EYE
+from editing.landmarks import LEFT_EYE, RIGHT_EYE
 
 if TYPE_CHECKING:
     from jaxtyping import Float32, UInt8
@@ -91,13 +91,6 @@ def _eye_rims(size: tuple[int, ...], landmarks: Float32[np.ndarray, "478 2"], si
         centre = points.mean(0)
         mask[polygon((size[0], size[1]), centre + EYE_RIM * (points - centre))] = 1.0
     return np.asarray(cv2.GaussianBlur(mask, (0, 0), sigma))
-
-
-def face_oval(size: tuple[int, int], landmarks: Float32[np.ndarray, "478 2"], soft_px: float) -> Float32[np.ndarray, "h w"]:
-    """Inside the landmarks' outline, with an edge of `soft_px`."""
-    import cv2
-
-    return np.asarray(cv2.GaussianBlur(polygon(size, landmarks[list(FACE_OVAL)]).astype(np.float32), (0, 0), soft_px))
 
 
 def guided(

@@ -21,8 +21,8 @@ if TYPE_CHECKING:
 
 CUSHION_CM = 7.0
 """Hair and body rise within this distance from their outline."""
-DETAIL_CM = (0.10, 0.30)
-"""Sizes of the folds that are taken from brightness."""
+DETAIL_CM, DETAIL_SLOPES = (0.10, 0.30), (0.115, 0.20)
+"""Sizes of the folds that are taken from brightness, and how steep they are made: slope by change of its logarithm a centimetre."""
 HIGHEST_SHADE = 1.9
 
 
@@ -47,10 +47,10 @@ def find_relief(picture: Float32[np.ndarray, "h w 3"], scene: Scene, blank_eyes:
     normals = _form(scene)
     slope_x, slope_y = np.zeros_like(shade), np.zeros_like(shade)
     log = np.log(shade.clip(0.08, None))
-    for size_cm, gain in zip(DETAIL_CM, (0.9, 1.6), strict=True):
+    for size_cm, gain in zip(DETAIL_CM, DETAIL_SLOPES, strict=True):
         smooth = cv2.GaussianBlur(log, (0, 0), size_cm * px)
-        slope_x += gain * cv2.Scharr(smooth, cv2.CV_32F, 1, 0) / 32.0
-        slope_y += gain * cv2.Scharr(smooth, cv2.CV_32F, 0, 1) / 32.0
+        slope_x += gain * px * cv2.Scharr(smooth, cv2.CV_32F, 1, 0) / 32.0
+        slope_y += gain * px * cv2.Scharr(smooth, cv2.CV_32F, 0, 1) / 32.0
     bumped = normals + np.stack([-slope_x, slope_y, np.zeros_like(shade)], -1)
     bumped /= np.linalg.norm(bumped, axis=2, keepdims=True)
     around = cv2.GaussianBlur(log, (0, 0), 0.6 * px)

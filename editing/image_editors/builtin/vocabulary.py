@@ -45,10 +45,12 @@ PHRASES: dict[str, tuple[str, ...]] = {
 """Look: ways to say it."""
 
 WEAK: dict[str, str] = {
-    "painting": "oil painting", "painted": "oil painting", "paint": "oil painting", "statue": "marble statue", "sculpture": "marble statue",
+    "painting": "oil painting", "statue": "marble statue", "sculpture": "marble statue",
     "bust": "marble statue",
 }  # fmt: skip
 """Words that name a look only where the sentence names no other of that kind: a Van Gogh painting is no oil painting besides."""
+LAST_RESORT: dict[str, str] = {"paint": "oil painting", "painted": "oil painting"}
+"""Words that name a look only where the sentence names nothing else: “paint her lips red” is no oil painting."""
 
 PARTS: dict[str, tuple[str, ...]] = {
     "hair colour": ("hair", "hairs", "haircolour", "haircolor", "hairdo"),
