@@ -11,6 +11,7 @@ COMMANDS = {
     "capture": ("editing.capture.command", "a video of one person becomes a dataset"),
     "audio-encoder": ("editing.audio_encoder.command", "make, train, export and judge the bundled audio encoder"),
     "train": ("editing.train.command", "train an avatar from a dataset"),
+    "edit": ("editing.edit.command", "change an avatar by an instruction"),
     "look-ahead": ("editing.evaluate.look_ahead", "what the lips gain from hearing further ahead"),
     "evaluate": ("editing.evaluate.command", "compare an avatar with a dataset that it has not seen"),
 }

@@ -16,6 +16,7 @@ Camera: OpenCV (x right, y down, z forward), pixel centres at +0.5. Head frame: 
 
 from __future__ import annotations
 
+import hashlib
 import json
 import wave
 from dataclasses import asdict, dataclass, fields
@@ -163,6 +164,13 @@ class Dataset:
         with wave.open(str(self.path / "audio.wav"), "rb") as file:
             pcm = np.frombuffer(file.readframes(file.getnframes()), "<i2")
         return np.asarray(pcm.astype(np.float32) / _PCM16_SCALE)
+
+    def fingerprint(self) -> str:
+        """SHA-256 of what describes it: its meta data, track and sound."""
+        digest = hashlib.sha256()
+        for name in ("meta.json", "track.npz", "audio.wav"):
+            digest.update((self.path / name).read_bytes())
+        return digest.hexdigest()
 
 
 def held_out_frames(spec: str, n_frames: int) -> Int[np.ndarray, " n"]:

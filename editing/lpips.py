@@ -75,19 +75,21 @@ def vgg16() -> Network:
     return Network("vgg", tuple(layers[:-1]), tuple(taps), tuple(channels for channels, _ in blocks))
 
 
-def open_lpips(backbone: Path | None, linear: Path | None) -> Lpips | None:
+def open_lpips(backbone: Path | None, linear: Path | None, device: torch.device | None = None) -> Lpips | None:
     """From the files named here or by the variables; None where none is. Raises BadInput if only one of the two is."""
     backbone = backbone or (Path(os.environ[BACKBONE_VARIABLE]) if os.environ.get(BACKBONE_VARIABLE) else None)
     linear = linear or (Path(os.environ[LINEAR_VARIABLE]) if os.environ.get(LINEAR_VARIABLE) else None)
     if (backbone is None) != (linear is None):
         raise BadInput(f"LPIPS {NEEDS}; only one of the two is named")
-    return None if backbone is None or linear is None else Lpips(backbone, linear)
+    return None if backbone is None or linear is None else Lpips(backbone, linear, device)
 
 
 class Lpips:
     """Distance of two pictures: 0 where they are equal; lower is better."""
 
-    def __init__(self, backbone: Path, linear: Path) -> None:
+    def __init__(self, backbone: Path, linear: Path, device: torch.device | None = None) -> None:
+        """On `device` (default: the CPU), where `distances` takes its pictures."""
+        self._device = device or torch.device("cpu")
         what = "alex.pth or vgg.pth of the lpips package"
         weights = read_tensors(linear, what)
         found = tuple(weight.shape[1] for _, weight in sorted(weights.items()) if weight.ndim == 4)
@@ -96,7 +98,7 @@ class Lpips:
             raise BadInput(f"{linear}: weights for {list(found)} channels; {what} was expected")
         self._network = networks[found]
         check_tensors(linear, what, weights, {f"lin{i}.model.1.weight": (1, n, 1, 1) for i, n in enumerate(found)})
-        self._linear = [weights[f"lin{i}.model.1.weight"].float()[0, :, 0, 0] for i in range(len(found))]
+        self._linear = [weights[f"lin{i}.model.1.weight"].float()[0, :, 0, 0].to(self._device) for i in range(len(found))]
         self._load_backbone(backbone)
 
     def _load_backbone(self, path: Path) -> None:
@@ -106,7 +108,7 @@ class Lpips:
         tensors = {name: tensor for name, tensor in read_tensors(path, what).items() if not name.startswith("classifier.")}
         check_tensors(path, what, tensors, {f"features.{name}": tuple(t.shape) for name, t in layers.state_dict().items()})
         layers.load_state_dict({name.removeprefix("features."): tensor for name, tensor in tensors.items()}, strict=True)
-        self._layers = layers.eval().requires_grad_(False)
+        self._layers = layers.eval().requires_grad_(False).to(self._device)
 
     @property
     def name(self) -> str:
@@ -116,14 +118,15 @@ class Lpips:
     def distance(self, a: UInt8[np.ndarray, "h w 3"], b: UInt8[np.ndarray, "h w 3"]) -> float:
         """Of two pictures."""
         with torch.inference_mode():
-            return float(self.distances(*(torch.from_numpy(picture.copy())[None].float() / 255.0 for picture in (a, b)))[0])
+            pictures = (torch.from_numpy(picture.copy()).to(self._device)[None].float() / 255.0 for picture in (a, b))
+            return float(self.distances(*pictures)[0])
 
     def distances(self, a: Float[Tensor, "n h w 3"], b: Float[Tensor, "n h w 3"]) -> Float[Tensor, " n"]:
         """Zhang et al., equation 1: weighted squared differences of unit-length features, averaged over each layer, summed.
 
         Colours are 0…1; differentiable. Pictures below SMALLEST_PX are enlarged, which the network's poolings need.
         """
-        total = torch.zeros(len(a))
+        total = a.new_zeros(len(a))
         for of_a, of_b, weight in zip(self._features(a), self._features(b), self._linear, strict=True):
             squared = (_unit_length(of_a) - _unit_length(of_b)) ** 2
             total = total + (squared * weight[:, None, None]).sum(1).mean((1, 2))
@@ -133,7 +136,7 @@ class Lpips:
         x = pictures.permute(0, 3, 1, 2) * 2.0 - 1.0
         if min(x.shape[2:]) < SMALLEST_PX:
             x = nn.functional.interpolate(x, scale_factor=SMALLEST_PX / min(x.shape[2:]), mode="bilinear", align_corners=False)
-        x = (x - torch.tensor(MEAN)[:, None, None]) / torch.tensor(SCALE)[:, None, None]
+        x = (x - x.new_tensor(MEAN)[:, None, None]) / x.new_tensor(SCALE)[:, None, None]
         found = []
         for index, layer in enumerate(self._layers):
             x = layer(x)

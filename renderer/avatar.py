@@ -70,6 +70,8 @@ class Avatar:
     lineage: Lineage
     poster: UInt8[np.ndarray, "height width 3"] | None = field(default=None, repr=False)
     """A still to show before the avatar speaks, as large as the camera's picture."""
+    audio_track: Float[np.ndarray, "n_steps feature_dim"] | None = field(default=None, repr=False)
+    """What the encoder heard in the training clip, from step 0 on: edits are driven by it."""
 
     def __post_init__(self) -> None:
         check_parameters(self.field_config, self.tensors)
@@ -83,6 +85,8 @@ class Avatar:
         }
         if self.poster is not None:
             expected["poster"] = (self.poster, (self.camera.height, self.camera.width, 3))
+        if self.audio_track is not None:
+            expected["audio_track"] = (self.audio_track, (len(self.audio_track), self.field_config.feature_dim))
         for name, (array, shape) in expected.items():
             if array.shape != shape:
                 raise BadAvatar(f"{name} has shape {array.shape}; {shape} was expected")
@@ -92,7 +96,10 @@ class Avatar:
             raise BadAvatar(f"the encoder gives {self.encoder.feature_dim} features but the field takes {self.field_config.feature_dim}")
         if self.subject.get("kind") not in ("synthetic", "person"):
             raise BadAvatar(f"subject kind {self.subject.get('kind')!r}; 'synthetic' or 'person' was expected")
-        for name, array in (*self.tensors.items(), ("pose_track", self.pose_track), ("eye_track", self.eye_track)):
+        tracks = [("pose_track", self.pose_track), ("eye_track", self.eye_track)]
+        if self.audio_track is not None:
+            tracks.append(("audio_track", self.audio_track))
+        for name, array in (*self.tensors.items(), *tracks):
             if not np.isfinite(array).all():
                 raise BadAvatar(f"tensor {name!r} holds values that are not finite")
 

@@ -51,6 +51,8 @@ def save_avatar(avatar: Avatar, path: Path | str) -> str:
     tensors["eye_track"] = np.ascontiguousarray(avatar.eye_track, dtype=np.float32)
     if avatar.poster is not None:
         tensors["poster"] = np.ascontiguousarray(avatar.poster)
+    if avatar.audio_track is not None:
+        tensors["audio_track"] = np.ascontiguousarray(avatar.audio_track, dtype=np.float16)
     header = {
         "format": FORMAT_VERSION,
         "name": avatar.name,
@@ -62,6 +64,7 @@ def save_avatar(avatar: Avatar, path: Path | str) -> str:
         "lineage": dataclasses.asdict(avatar.lineage),
         "n_track": len(avatar.pose_track),
         "poster": avatar.poster is not None,
+        "n_audio_steps": 0 if avatar.audio_track is None else len(avatar.audio_track),
     }
     data = save(tensors, metadata={HEADER_KEY: json.dumps(header, sort_keys=True)})
     temporary = path.with_name(f".{path.name}.{os.getpid()}.partial")
@@ -166,6 +169,9 @@ def _load(path: Path, layout: dict[str, Any], header: dict[str, Any]) -> Avatar:
     n_track = header.get("n_track")
     if not isinstance(n_track, int) or not 1 <= n_track <= 1_000_000:
         raise BadAvatar(f"n_track {n_track!r}; a whole number of frames was expected")
+    n_audio_steps = header.get("n_audio_steps", 0)
+    if not isinstance(n_audio_steps, int) or not 0 <= n_audio_steps <= 2_000_000:
+        raise BadAvatar(f"n_audio_steps {n_audio_steps!r}; a whole number of encoder steps was expected")
     if not 16 <= camera.width <= 4096 or not 16 <= camera.height <= 4096:
         raise BadAvatar(f"camera of {camera.width}x{camera.height}; 16...4096 pixels a side were expected")
     shapes = parameter_shapes(config)
@@ -182,6 +188,8 @@ def _load(path: Path, layout: dict[str, Any], header: dict[str, Any]) -> Avatar:
     }
     if header.get("poster"):
         expected["poster"] = ((camera.height, camera.width, 3), "U8")
+    if n_audio_steps:
+        expected["audio_track"] = ((n_audio_steps, config.feature_dim), "F16")
     _check_layout(layout, expected, path.stat().st_size)
     arrays = _read_tensors(path, layout)
     resolution = config.occupancy_resolution
@@ -200,6 +208,7 @@ def _load(path: Path, layout: dict[str, Any], header: dict[str, Any]) -> Avatar:
         subject=_object(header, "subject"),
         lineage=_dataclass(Lineage, header, "lineage"),
         poster=arrays.get("poster"),
+        audio_track=arrays["audio_track"].astype(np.float32) if n_audio_steps else None,
     )
 
 

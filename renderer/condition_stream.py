@@ -26,7 +26,14 @@ def audio_window_at(
     features: Float[np.ndarray, "n_steps dim"], first_step: int, frame: int, shape: AudioWindowConfig, silence: Float[np.ndarray, " dim"]
 ) -> Float[np.ndarray, "n_window_steps dim"]:
     """The audio window of `frame` from features that begin at step `first_step`; what lies outside them is silence."""
-    wanted = np.arange(shape.n_steps) + shape.first_step(frame) - first_step
+    return audio_window_from(features, first_step, shape.first_step(frame), shape, silence)
+
+
+def audio_window_from(
+    features: Float[np.ndarray, "n_steps dim"], first_step: int, begin: int, shape: AudioWindowConfig, silence: Float[np.ndarray, " dim"]
+) -> Float[np.ndarray, "n_window_steps dim"]:
+    """The same, of the window that begins at step `begin`: between frames, too."""
+    wanted = np.arange(shape.n_steps) + begin - first_step
     inside = (wanted >= 0) & (wanted < len(features))
     window = np.tile(silence.astype(np.float32), (shape.n_steps, 1))
     window[inside] = features[wanted[inside]]

@@ -40,6 +40,8 @@ HAIR_LIKE = 2.0
 """Standard deviations from the colours of the hair on the skull."""
 HAIR_CAP_RADII = (0.46, 0.56)
 """Hair on the skull lies between the face and this ellipse."""
+DOME_RADII, DOME_LIFT = (0.52, 0.66), 0.17
+"""An ellipse round skull and crown, and how far above the skull's centre its own lies: the background hardly ever shows there."""
 COVERED_RIM_PX = 5
 WHOLE = (0, 0, 0, 0)
 """GrabCut asks for a rectangle, and does not look at it when there is a mask."""
@@ -49,6 +51,8 @@ HOLE_SHARE = 8e-4
 """Holes in the person smaller than this share of the picture are closed."""
 JAW_HALF = tuple(FACE_OVAL[8:29])
 """The oval's lower part, from ear to ear."""
+CLOTH_OPENING_PX, CLOTH_CLOSING_PX = 5, 11
+"""Strands of hair over clothes are clothes, and slits between them hair: as a comb, neither can be rendered."""
 COLOUR_LEVELS = 64
 COLOUR_FLOOR = 10.0
 """Added to the variances of colour models (8-bit Lab)."""
@@ -179,13 +183,19 @@ class View:
             float(np.degrees(np.arctan2(up[0], -up[1]))),
         )
 
-    def ellipse(self, radii: tuple[float, float]) -> Bool[np.ndarray, "work work"]:
-        """An ellipse round the skull, turned with it."""
+    def above(self, lift: float) -> Float[np.ndarray, " 2"]:
+        """The point so many head units above the skull's centre."""
+        turn = np.radians(self.tilt_deg)
+        return np.asarray(self.centre + lift * self.unit_px * np.array([np.sin(turn), -np.cos(turn)]))
+
+    def ellipse(self, radii: tuple[float, float], lift: float = 0.0) -> Bool[np.ndarray, "work work"]:
+        """An ellipse round the skull, turned with it, or round a point so many head units above its centre."""
         import cv2
 
         mask = np.zeros((WORK_PX, WORK_PX), np.uint8)
         axes = int(radii[0] * self.unit_px), int(radii[1] * self.unit_px)
-        cv2.ellipse(mask, (int(self.centre[0]), int(self.centre[1])), axes, self.tilt_deg, 0, 360, 1, -1)
+        x, y = self.above(lift)
+        cv2.ellipse(mask, (int(x), int(y)), axes, self.tilt_deg, 0, 360, 1, -1)
         return mask.astype(bool)
 
     def reach(self) -> Bool[np.ndarray, "work work"]:
@@ -238,12 +248,13 @@ def evidence(view: View, plate: CleanPlate, colours: Colours) -> Float[np.ndarra
     by_plate = np.where((by_plate < 0) & hair_like, by_plate / 6.0, by_plate)
     by_plate = np.where(plate.known, by_plate, np.where(view.shoulders(), 0.0, COVERED_NATS))
     y, x = np.mgrid[:WORK_PX, :WORK_PX]
-    turn = np.radians(view.tilt_deg)
-    across = (x - view.centre[0]) * np.cos(turn) + (y - view.centre[1]) * np.sin(turn)
-    along = (y - view.centre[1]) * np.cos(turn) - (x - view.centre[0]) * np.sin(turn)
+    turn, centre = np.radians(view.tilt_deg), view.above(DOME_LIFT)
+    across = (x - centre[0]) * np.cos(turn) + (y - centre[1]) * np.sin(turn)
+    along = (y - centre[1]) * np.cos(turn) - (x - centre[0]) * np.sin(turn)
     along = np.where(along > 0, 0.0, along)  # hair and shoulders: below the skull only the distance sideways counts
     away = np.hypot(across / REACH_RADII[0], along / REACH_RADII[1]) / view.unit_px
     by_place = np.interp(away, (0.4, 0.6, 1.0), (2.0, 0.0, -4.0))
+    by_place = np.where(view.ellipse(DOME_RADII, DOME_LIFT), np.maximum(by_place, 1.5), by_place)
     by_place = np.where(view.shoulders(), np.maximum(by_place, 0.5), by_place)
     return np.asarray(cv2.GaussianBlur(by_colour + by_plate + by_place, (0, 0), 1.0))
 
@@ -281,7 +292,7 @@ def learn_colours(views: list[View]) -> ClipColours:
     import cv2
 
     pictures = np.stack([view.picture for view in views])
-    never = np.stack([view.core() | view.shoulders() for view in views])
+    never = np.stack([view.core() | view.shoulders() | view.ellipse(DOME_RADII, DOME_LIFT) for view in views])
     still = still_background(pictures, never)
     plate = clean_plate(pictures, ~still)
     model_views = [views[k] for k in np.unique(np.linspace(0, len(views) - 1, MODEL_FRAMES).astype(int))]
@@ -446,7 +457,7 @@ def _parts(view: View, mask: Bool[np.ndarray, "work work"], colours: PartColours
     neck = ~oval & neck_column & (best == 0) & (under_jaw | below_chin)
     cloth = ~oval & (y > chin[1] + 0.08 * tall) & (best == 2) & (likely[2] > likely[1] + 1.0)
     bare = ~oval & below_chin & ~neck_column & (best == 0)  # shoulders
-    result[_tidy(cloth | bare)] = LABELS["cloth"]
+    result[_tidy(cloth | bare, CLOTH_OPENING_PX, CLOTH_CLOSING_PX)] = LABELS["cloth"]
     result[_tidy(neck) & (result != LABELS["cloth"])] = LABELS["neck"]
     # Under the chin, pixels that fit neither hair nor clothes well lie in the neck's shadow.
     shadow = ~oval & under_jaw & neck_column & (result == LABELS["hair"]) & (likely[1] < likely[0] + 3.0) & (y < chin[1] + 0.35 * tall)
@@ -459,12 +470,12 @@ def _parts(view: View, mask: Bool[np.ndarray, "work work"], colours: PartColours
     return _hair_hangs_together(result)
 
 
-def _tidy(mask: Bool[np.ndarray, "work work"]) -> Bool[np.ndarray, "work work"]:
+def _tidy(mask: Bool[np.ndarray, "work work"], opening_px: int = 3, closing_px: int = 5) -> Bool[np.ndarray, "work work"]:
+    """Without crumbs and slits narrower than these."""
     import cv2
 
-    kernel = np.ones((3, 3), np.uint8)
-    tidy = cv2.morphologyEx(cv2.morphologyEx(mask.astype(np.uint8), cv2.MORPH_OPEN, kernel), cv2.MORPH_CLOSE, np.ones((5, 5), np.uint8))
-    return np.asarray(tidy.astype(bool))
+    opened = cv2.morphologyEx(mask.astype(np.uint8), cv2.MORPH_OPEN, np.ones((opening_px, opening_px), np.uint8))
+    return np.asarray(cv2.morphologyEx(opened, cv2.MORPH_CLOSE, np.ones((closing_px, closing_px), np.uint8)).astype(bool))
 
 
 def _hair_hangs_together(labels: UInt8[np.ndarray, "work work"]) -> UInt8[np.ndarray, "work work"]:

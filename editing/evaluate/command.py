@@ -20,6 +20,7 @@ def parser() -> argparse.ArgumentParser:
     p.add_argument("--speech", type=Path, metavar="WAV", help="cross-driven: this sound in place of the dataset's, with its head motion")
     p.add_argument("--frames", default=":", metavar="A:B", help="frames A to B - 1 of the dataset or the speech (default all)")
     p.add_argument("--every", type=int, default=1, metavar="N", help="look at every n-th of them only (default 1: all)")
+    p.add_argument("--align-poses", action="store_true", help="first find the poses at which these frames fit best (the avatar is held)")
     p.add_argument("--backend", default="auto", help="auto, cpu or torch (default auto)")
     p.add_argument("--threads", type=int, default=1, help="render threads (default 1)")
     p.add_argument("--lpips-backbone", type=Path, metavar="FILE", help="torchvision's AlexNet or VGG-16 (or LPIPS_BACKBONE)")
@@ -40,6 +41,7 @@ def main(argv: list[str]) -> int:
     from editing.evaluate.cross_driven import cross_driven
     from editing.evaluate.driving import Drive
     from editing.evaluate.judges import JudgeFiles, Judges
+    from editing.evaluate.pose_alignment import aligned
     from editing.evaluate.self_driven import self_driven
     from editing.evaluate.table import table
     from renderer.audio.export import load_encoder
@@ -47,6 +49,8 @@ def main(argv: list[str]) -> int:
     from renderer.library import open_avatar
     from renderer.render import check_encoder
 
+    if arguments.align_poses and arguments.speech is not None:
+        raise BadInput("--align-poses: with --speech there are no pictures to align to")
     if arguments.pictures is not None and not arguments.pictures.parent.is_dir():
         raise BadInput(f"--pictures {arguments.pictures}: its folder does not exist")
     avatar = open_avatar(arguments.avatar)
@@ -58,6 +62,8 @@ def main(argv: list[str]) -> int:
     with contextlib.closing(Judges.open(files)) as judges:
         drive = Drive.prepare(avatar, dataset, encoder, speech, arguments.backend, arguments.threads)
         frames = chosen_frames(arguments.frames, arguments.every, drive.n_frames)
+        if arguments.align_poses:
+            drive = aligned(drive, frames)
         judge = self_driven if speech is None else cross_driven
         result = judge(drive, frames, judges, arguments.pictures)
     print(json.dumps(result) if arguments.json else table(result))

@@ -7,6 +7,7 @@ fro where the sound is longer. Frames are counted from the beginning of the soun
 from __future__ import annotations
 
 import contextlib
+import json
 import sys
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
@@ -40,6 +41,10 @@ class Drive:
     """The sound, -1…1 at 16 kHz."""
     windows: Float[np.ndarray, "n_frames n_window_steps dim"]
     """Of each frame, built as the live stream builds them."""
+    poses: Float[np.ndarray, "n_dataset_frames 4 4"]
+    """camera_from_head: the avatar's own, as they were refined, where it was trained from this dataset; else the dataset's."""
+    poses_from: str = "of the dataset"
+    """How they came about."""
     backend: str = "auto"
     threads: int = 1
     """For rendering."""
@@ -64,7 +69,10 @@ class Drive:
         if n_frames < 1:
             raise BadInput(f"speech of {len(samples)} samples at 16 kHz: one frame, {SAMPLES_PER_FRAME} samples, is the least")
         windows = clip_windows(samples, encoder, avatar.field_config.audio_window, n_frames)
-        return Drive(avatar, dataset, encoder, samples, windows, backend, threads)
+        refined = trained_from(avatar, dataset)
+        poses = avatar.pose_track if refined else dataset.track.camera_from_head
+        poses_from = "of the avatar" if refined else "of the dataset"
+        return Drive(avatar, dataset, encoder, samples, windows, poses, poses_from, backend, threads)
 
     @property
     def n_frames(self) -> int:
@@ -83,7 +91,7 @@ class Drive:
         return FrameCondition(
             index=k,
             audio_window=self.windows[k],
-            camera_from_head=self.dataset.track.camera_from_head[there],
+            camera_from_head=self.poses[there],
             eye_ratio=float(self.dataset.track.eye_ratio[there]),
             background=self.dataset.background,
         )
@@ -100,3 +108,12 @@ class Drive:
         with contextlib.closing(open_backend(self.avatar, options, self.backend)) as runner:
             for k in tqdm(frames, doing, unit="frame", disable=not sys.stderr.isatty()):
                 yield runner.render([self.condition(k)])[0]
+
+
+def trained_from(avatar: Avatar, dataset: Dataset) -> bool:
+    """Whether the avatar's lineage names this very dataset."""
+    try:
+        schedule = json.loads(avatar.lineage.schedule)
+    except ValueError:
+        return False  # no training of ours wrote it
+    return isinstance(schedule, dict) and schedule.get("dataset") == dataset.fingerprint()

@@ -18,6 +18,8 @@ if TYPE_CHECKING:
 
 LIP_MARGIN_PX = 3
 """The lips' surroundings count as well: that is where a mouth that is open too far or too little goes."""
+MOUTH_BOX_MARGIN = 6 / 256
+"""Of the picture's height, around the lips' box: a viewer sees the mouth with the skin around it."""
 MOUTH_MARGIN = 0.3
 """Of the mouth's width, on either side of it in a close-up."""
 
@@ -29,11 +31,18 @@ def mask(dataset: Dataset, frame: int, names: Sequence[str]) -> Bool[np.ndarray,
 
 
 def regions(dataset: Dataset, frame: int) -> dict[str, Bool[np.ndarray, "h w"]]:
-    """The parts of a picture that have a PSNR of their own: head, face (hair and ears left out), lips."""
+    """The parts of a picture that have a PSNR of their own: head, face (hair and ears left out), a box around the mouth, lips."""
+    lips = mask(dataset, frame, LIP_LABELS)
+    mouth, rows, columns = np.zeros_like(lips), lips.any(1), lips.any(0)
+    if lips.any():
+        margin = round(MOUTH_BOX_MARGIN * len(lips))
+        (top, bottom), (left, right) = (np.flatnonzero(side)[[0, -1]] for side in (rows, columns))
+        mouth[max(0, top - margin) : bottom + margin + 1, max(0, left - margin) : right + margin + 1] = True
     return {
         "head": ~mask(dataset, frame, ("background", *TORSO_LABELS)),
         "face": mask(dataset, frame, FACE_LABELS),
-        "lips": ndimage.binary_dilation(mask(dataset, frame, LIP_LABELS), iterations=LIP_MARGIN_PX),
+        "mouth": mouth,
+        "lips": ndimage.binary_dilation(lips, iterations=LIP_MARGIN_PX),
     }
 
 

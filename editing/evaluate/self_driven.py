@@ -27,7 +27,7 @@ if TYPE_CHECKING:
     from editing.landmarks import Face
     from renderer.avatar import Avatar
 
-PICTURE = ("psnr_db", "psnr_head_db", "psnr_face_db", "psnr_lips_db", "ssim")
+PICTURE = ("psnr_db", "psnr_head_db", "psnr_face_db", "psnr_mouth_db", "psnr_lips_db", "ssim")
 LIPS = ("lmd_px", "lmd_512_px", "blendshape_error")
 CURVES = (
     *("opening_correlation", "opening_lag_frames", "opening_correlation_lag0", "opening_correlation_of_truth"),
@@ -71,6 +71,7 @@ def self_driven(drive: Drive, frames: range, judges: Judges, sheet: Path | None 
             if pair[0] is not None and pair[1] is not None:
                 faces[index] = pair[0], pair[1]
     result: dict[str, Any] = {"setting": "self-driven", "frames": len(frames), "size": drive.avatar.camera.height}
+    result["poses"] = drive.poses_from
     result["face_missed"] = len(frames) - len(faces) if judges.detector is not None else 0
     means = {name: float(np.mean(found)) for name, found in values.items()}
     result |= missing([name for name in PICTURE if name not in means], "the dataset's labels do not show it") | means

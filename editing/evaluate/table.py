@@ -25,6 +25,7 @@ ROWS = (
     Row("psnr_db", "PSNR", "↑", "dB", 2),
     Row("psnr_head_db", "PSNR, head", "↑", "dB", 2),
     Row("psnr_face_db", "PSNR, face", "↑", "dB", 2),
+    Row("psnr_mouth_db", "PSNR, mouth", "↑", "dB", 2),
     Row("psnr_lips_db", "PSNR, lips", "↑", "dB", 2),
     Row("ssim", "SSIM", "↑", "", 4),
     Row("lpips", "LPIPS", "↓", "", 4),
@@ -55,7 +56,8 @@ def table(result: Mapping[str, Any]) -> str:
     """One line a metric; `result` is what `evaluate` and `cross_driven` give."""
     network = f", LPIPS by {result['lpips_network']}" if "lpips_network" in result else ""
     missed = f", no face in {result['face_missed']}" if result["face_missed"] else ""
-    lines = [f"{result['setting']}: {result['frames']} frames of {result['size']} px{missed}{network}"]
+    poses = f", poses {result['poses']}" if "poses" in result else ""
+    lines = [f"{result['setting']}: {result['frames']} frames of {result['size']} px{missed}{poses}{network}"]
     notes: list[str] = []
     for row in ROWS:
         value = result.get(row.key)

@@ -28,6 +28,11 @@ class PixelBatch(NamedTuple):
     """What shows where the head is transparent."""
     outside_face: Bool[Tensor, " n"]
 
+    def to(self, device: torch.device) -> PixelBatch:
+        """The same with all tensors on `device`."""
+        frames, *tensors = self
+        return PixelBatch(frames, *(tensor.to(device) for tensor in tensors))
+
 
 def head_batch(clip: TrainingClip, config: TrainConfig, n_rays: int, rng: np.random.Generator) -> PixelBatch:
     """Pixels for the head stage.

@@ -26,9 +26,12 @@ if TYPE_CHECKING:
     from editing.dataset import Dataset
     from renderer.audio.encoder import AudioEncoder
     from renderer.field.config import AudioWindowConfig, FieldConfig
+    from renderer.types import AudioFeatures
 
 NECK_CONTINUATION = 48 / 512
 """How far the neck is continued upwards, as a share of the picture's height (paper's code: 48 pixels of 512)."""
+CLOTH_CONTINUATION = 12 / 512
+"""The same for clothes under hair: there is no knowing what they look like higher up."""
 NECK_DARKENING = 0.98
 """Factor a row at 512 pixels height, "to simulate the shadow"."""
 BAND_PX = 2
@@ -59,7 +62,15 @@ class Regions:
 class TrainingClip:
     """All frames of a dataset with what the stages need of them; pictures stay memory-mapped."""
 
-    def __init__(self, dataset: Dataset, encoder: AudioEncoder, config: FieldConfig, held_out: str = "none") -> None:
+    def __init__(
+        self,
+        dataset: Dataset,
+        encoder: AudioEncoder,
+        config: FieldConfig,
+        held_out: str = "none",
+        features: AudioFeatures | None = None,
+    ) -> None:
+        """`features` of the dataset's sound, where there is none to be encoded."""
         self.dataset = dataset
         self.width, self.height = dataset.meta.camera.width, dataset.meta.camera.height
         self.n_frames = dataset.meta.n_frames
@@ -69,7 +80,10 @@ class TrainingClip:
         self.identity = f"{dataset.meta.generator} seed {dataset.meta.seed} {self.n_frames} frames {size}, held out {held_out}"
         self._label_ids = dataset.meta.labels
         self._band = max(1, round(BAND_PX * self.height / 256))
-        self.windows = clip_windows(dataset.audio(), encoder, config.audio_window, self.n_frames)
+        self.features = features or encode_all(encoder, dataset.audio())
+        self.fingerprint = dataset.fingerprint() if features is None else ""
+        """Of a dataset on disk."""
+        self.windows = windows_of(self.features, encoder, config.audio_window, np.arange(self.n_frames))
         self.eye_ratio = dataset.track.eye_ratio.astype(np.float32)
         self._config = config
         self.use_poses(dataset.track.camera_from_head)
@@ -132,7 +146,8 @@ class TrainingClip:
 
     def torso_target(self, frame: int) -> tuple[UInt8[np.ndarray, "height width 3"], Bool[np.ndarray, "height width"]]:
         """The picture without the head, and where it shows torso."""
-        return continue_neck(self.dataset.frames[frame], self.mask(frame, TORSO_LABELS), self.head_mask(frame), self.dataset.background)
+        masks = self.mask(frame, ("cloth",)), self.mask(frame, ("neck",)), self.head_mask(frame)
+        return continue_torso(self.dataset.frames[frame], *masks, self.dataset.background)
 
 
 def training_frames(dataset: Dataset, held_out: str) -> Int[np.ndarray, " n"]:
@@ -153,24 +168,31 @@ def clip_windows(
     audio: Float[np.ndarray, " n_samples"], encoder: AudioEncoder, shape: AudioWindowConfig, n_frames: int
 ) -> Float[np.ndarray, "n_frames n_window_steps dim"]:
     """Audio windows of all frames of a recording, built as the live stream builds them."""
-    features = encode_all(encoder, audio)
+    return windows_of(encode_all(encoder, audio), encoder, shape, np.arange(n_frames))
+
+
+def windows_of(
+    features: AudioFeatures, encoder: AudioEncoder, shape: AudioWindowConfig, frames: Int[np.ndarray, " n"]
+) -> Float[np.ndarray, "n n_window_steps dim"]:
+    """The same of some frames, from what the encoder heard."""
     silence = encoder.silence_features()
-    return np.stack([audio_window_at(features.steps, features.first_step, k, shape, silence) for k in range(n_frames)])
+    return np.stack([audio_window_at(features.steps, features.first_step, int(k), shape, silence) for k in frames])
 
 
-def continue_neck(
+def continue_torso(
     picture: UInt8[np.ndarray, "h w 3"],
-    torso: Bool[np.ndarray, "h w"],
+    cloth: Bool[np.ndarray, "h w"],
+    neck: Bool[np.ndarray, "h w"],
     head: Bool[np.ndarray, "h w"],
     background: UInt8[np.ndarray, "h w 3"],
 ) -> tuple[UInt8[np.ndarray, "h w 3"], Bool[np.ndarray, "h w"]]:
-    """Head removed; under it each column's topmost torso pixel is continued upwards, darkening, the plate above."""
+    """Head removed; under it each column's topmost torso pixel is continued upwards, darkening, the plate above; and where torso is."""
+    torso = cloth | neck
     height = torso.shape[0]
     edge = max(1, round(2 * height / 256))
     result = np.where((torso | head)[..., None], background, picture)
     result[torso] = picture[torso]
     filled = torso.copy()
-    reach = round(NECK_CONTINUATION * height)
     darkening = NECK_DARKENING ** (512 / height)
     has_torso = torso.any(0)
     top = torso.argmax(0)
@@ -181,6 +203,7 @@ def continue_neck(
         source = min(height - 1, y + edge)
         if not torso[source, x]:
             continue
+        reach = round((NECK_CONTINUATION if neck[y, x] else CLOTH_CONTINUATION) * height)
         rows = np.arange(max(0, y - reach), source)
         colour = picture[source, x].astype(np.float32)
         result[rows, x] = (colour * darkening ** (source - rows)[:, None]).astype(np.uint8)

@@ -37,9 +37,10 @@ def parser() -> argparse.ArgumentParser:
     p.add_argument("--encoder", default="bundled", help="audio encoder: bundled, a hub name, a folder or an .onnx file")
     p.add_argument("--look-ahead-ms", type=float, default=160.0, help="whole audio look-ahead in ms (default 160)")
     p.add_argument("--preset", choices=("cpu", "gpu", "paper"), default="cpu", help="schedule: two cores, a fast device, RAD-NeRF's own")
+    p.add_argument("--device", metavar="cpu|cuda[:N]", help="default cpu; with presets gpu and paper cuda, if there is one")
     p.add_argument("--finest-resolution", type=int, help="finest level of the grids (default 512, 1024 or 2048 by the preset)")
     p.add_argument("--speech-steps", type=int, help="steps for the audio side alone (default 2000; paper 0)")
-    p.add_argument("--head-steps", type=int, help="steps of the head stage (default 6000; gpu, paper 20000)")
+    p.add_argument("--head-steps", type=int, help="steps of the head stage (default 8000; gpu, paper 20000)")
     p.add_argument("--lips-steps", type=int, help="steps of the lip fine-tuning (default 1500; gpu, paper 5000)")
     p.add_argument("--torso-steps", type=int, help="steps of the torso stage (default 2000; gpu 10000, paper 20000)")
     p.add_argument("--lpips-backbone", type=Path, metavar="FILE", help="torchvision's AlexNet or VGG-16 (or LPIPS_BACKBONE); else SSIM")
@@ -71,6 +72,8 @@ def main(argv: list[str]) -> int:
     from editing.lpips import open_lpips
     from editing.train.clip import TrainingClip, training_frames
     from editing.train.config import FINEST_RESOLUTION
+    from editing.train.device import choose_device, describe_device
+    from editing.train.engine import engine_of
     from editing.train.speech import SpeechLessons
     from editing.train.trainer import Trainer
     from renderer.audio.export import load_encoder
@@ -78,20 +81,22 @@ def main(argv: list[str]) -> int:
     from renderer.library import open_avatar
     from renderer.poster import draw_poster
 
+    device = choose_device(arguments.device, arguments.preset)
     dataset = Dataset.open(arguments.dataset)
     subject = subject_with_consent(dataset.meta.subject, arguments.consent)
     encoder = load_encoder(arguments.encoder)
-    lpips = open_lpips(arguments.lpips_backbone, arguments.lpips_linear)
+    lpips = open_lpips(arguments.lpips_backbone, arguments.lpips_linear, device)
     config = config_for(arguments, dataset, lpips)
     finest = arguments.finest_resolution or FINEST_RESOLUTION[arguments.preset]
     field_config = field_config_for(dataset, encoder.spec, arguments.look_ahead_ms, finest)
+    print(describe_device(device, arguments.device, arguments.preset), flush=True)
     print(f"reading {dataset.meta.n_frames} frames and their sound", flush=True)
     clip = TrainingClip(dataset, encoder, field_config, arguments.hold_out)
     checkpoint = arguments.out.with_suffix(".checkpoint")
     speech = [Dataset.open(path) for path in arguments.speech]
     frames = [clip.frames, *(training_frames(d, "none") for d in speech)]
     lessons = SpeechLessons([dataset, *speech], encoder, field_config.audio_window, frames)
-    trainer = Trainer(clip, lessons, field_config, config, checkpoint, lpips)
+    trainer = Trainer(clip, lessons, field_config, config, checkpoint, lpips, engine_of(device))
     if arguments.start_from:
         trainer.start_from(open_avatar(arguments.start_from))
     if checkpoint.exists() and not arguments.restart:

@@ -8,6 +8,8 @@ from renderer.errors import BadInput
 
 ADAM_BETAS = (0.9, 0.99)
 ADAM_EPSILON = 1e-15
+TIGHTENINGS = (0.2, 0.5, 1.0)
+"""Shares of the coarse steps; the last comes before rays may spend few samples only."""
 
 
 def estimated_pose_rate(n_frames: int) -> float:
@@ -24,7 +26,7 @@ class TrainConfig:
 
     speech_steps: int = 2000
     """Steps in which the audio feature extractor learns the mouth's articulation before the head stage; see `speech`."""
-    head_steps: int = 6000
+    head_steps: int = 8000
     """Steps of the head stage (paper: 20,000)."""
     lips_steps: int = 1500
     """Steps of the lip fine-tuning (paper: 5,000)."""
@@ -36,7 +38,9 @@ class TrainConfig:
     max_rays_per_step: int = 8192
     torso_pixels_per_step: int = 16_384
     training_samples_per_ray: int = 64
-    """Samples a ray may spend in the first half of the head stage, while the occupancy grid is coarse; then the field's `max_samples`."""
+    """Samples a ray may spend at the beginning of the head stage, while the occupancy grid is coarse; then the field's `max_samples`."""
+    coarse_share: float = 0.5
+    """Of the head stage's steps: those in which rays may do so."""
     network_rate: float = 2e-3
     """Initial Adam rate of networks and embeddings (paper: 5e-4, with many more steps)."""
     grid_rate: float = 1e-2
@@ -85,7 +89,12 @@ class TrainConfig:
     @property
     def coarse_steps(self) -> int:
         """Steps of the head stage in which a ray may spend `training_samples_per_ray`."""
-        return self.head_steps // 2
+        return int(self.head_steps * self.coarse_share)
+
+    @property
+    def tightening_steps(self) -> tuple[int, ...]:
+        """Steps of the head stage at which the occupancy grid loses cells that no picture needs: cheaper rays, so more of them."""
+        return tuple(dict.fromkeys(round(share * self.coarse_steps) for share in TIGHTENINGS if self.coarse_steps))
 
     @property
     def pose_steps(self) -> range:

@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 HULL_FRAMES = 40
 HULL_COARSENING = 2
 """The hull is found on a grid this much coarser: masks are grown by more than its cells project to."""
-HULL_SHARE = 0.98
+HULL_SHARE = 0.9
 """Share of the frames whose (grown) head mask a cell must fall into."""
 SEEN_WEIGHT = 0.01
 DECAY = 0.95
@@ -35,10 +35,14 @@ DECAY = 0.95
 class MaximumOccupancy:
     """Keeps the hull, the largest weight seen per cell, and the grid in use."""
 
-    def __init__(self, hull: Bool[np.ndarray, "z y x"]) -> None:
-        self.hull = torch.from_numpy(hull)
+    def __init__(self, hull: Bool[np.ndarray, "z y x"], device: torch.device) -> None:
+        self.hull = torch.from_numpy(hull).to(device)
         self.grid = self.hull.clone()
-        self.seen = torch.zeros(hull.size)
+        self.seen = torch.zeros(hull.size, device=device)
+
+    def cells(self) -> Bool[np.ndarray, "z y x"]:
+        """The grid in use, for who computes on the CPU; not to be written to."""
+        return self.grid.cpu().numpy()
 
     def record(self, positions: Float[Tensor, "n 3"], weights: Float[Tensor, " n"], config: FieldConfig) -> None:
         """Note what training rays saw."""
@@ -46,7 +50,7 @@ class MaximumOccupancy:
 
     def tighten(self, cells: Bool[np.ndarray, "z y x"]) -> None:
         """From now on only these cells and their neighbours can be occupied."""
-        self.hull &= torch.from_numpy(ndimage.binary_dilation(cells))
+        self.hull &= torch.from_numpy(ndimage.binary_dilation(cells)).to(self.hull.device)
         self.grid &= self.hull
 
     def prune(self) -> None:

@@ -27,17 +27,27 @@ if TYPE_CHECKING:
 
     from editing.dataset import Dataset
 
+NEIGHBOUR_FRAMES = 1.5
+"""Over which the weight of a neighbour's update falls to 1 / e, for a frame that was not asked itself."""
+
 
 class PoseRefinement:
     """Updates of all poses of a clip, and their optimiser."""
 
     def __init__(
-        self, captured: Float[np.ndarray, "n_frames 4 4"], prior_weight: float, trained: Int[np.ndarray, " n"] | None = None
+        self,
+        captured: Float[np.ndarray, "n_frames 4 4"],
+        prior_weight: float,
+        trained: Int[np.ndarray, " n"] | None = None,
+        keep_mean: bool = False,
     ) -> None:
-        """`trained` are the frames that steps may ask for (default: all); the others keep the capture's poses."""
+        """`trained` are the frames that steps may ask for (default: all); the others' poses are the capture's until they are `settled`.
+
+        `keep_mean`: the field is held, so it fixes the gauge itself.
+        """
         self.trained = torch.arange(len(captured)) if trained is None else torch.from_numpy(trained)
         self.captured = torch.from_numpy(captured.copy()).float()
-        self.prior_weight = prior_weight
+        self.prior_weight, self.keep_mean = prior_weight, keep_mean
         self.updates = torch.zeros(len(captured), 6, requires_grad=True)
         # Not lazy: a frame comes up a few dozen times in a training, and the momentum left behind carries its step on in between.
         self.optimiser = torch.optim.Adam([self.updates], betas=ADAM_BETAS, eps=ADAM_EPSILON)
@@ -45,23 +55,36 @@ class PoseRefinement:
     def poses(self, frames: Int[np.ndarray, " n"] | Tensor | Sequence[int] | None = None) -> Float[Tensor, "n 4 4"]:
         """camera_from_head of these frames (default: all), differentiable in `updates`."""
         chosen = slice(None) if frames is None else torch.as_tensor(frames)
-        captured, update = self.captured[chosen], self.updates[chosen]
+        return self._moved(self.captured[chosen], self.updates[chosen])
+
+    @staticmethod
+    def _moved(captured: Float[Tensor, "n 4 4"], update: Float[Tensor, "n 6"]) -> Float[Tensor, "n 4 4"]:
         rotation = torch.matrix_exp(_skew(update[:, :3])) @ captured[:, :3, :3]
         translation = captured[:, :3, 3] + update[:, 3:]
         top = torch.cat([rotation, translation[..., None]], dim=2)
         return torch.cat([top, captured[:, 3:]], dim=1)
+
+    @torch.no_grad()
+    def settled(self) -> Float[Tensor, "n_frames 4 4"]:
+        """All poses in the end: where no picture was asked, with the update of the frames around, for much of a capture's error is slow."""
+        apart = (torch.arange(len(self.captured))[:, None] - self.trained[None]).abs().double()
+        weights = torch.softmax(-apart / NEIGHBOUR_FRAMES, dim=1).float()
+        updates = weights @ self.updates[self.trained]
+        updates[self.trained] = self.updates[self.trained]
+        return self._moved(self.captured, updates)
 
     def prior(self, frames: Int[np.ndarray, " n"]) -> Float[Tensor, ""]:
         """The squared updates' weighted mean: where the pictures say nothing, a pose stays the capture's."""
         return self.prior_weight * (self.updates[torch.as_tensor(frames)] ** 2).mean()
 
     def step(self, rate: float) -> None:
-        """Move along the gradient, clear it, and remove the mean."""
+        """Move along the gradient, clear it, and remove the mean unless it is to be kept."""
         for group in self.optimiser.param_groups:
             group["lr"] = rate
         self.optimiser.step()
         self.optimiser.zero_grad(set_to_none=True)
-        self._fix_gauge()
+        if not self.keep_mean:
+            self._fix_gauge()
 
     @torch.no_grad()
     def _fix_gauge(self) -> None:

@@ -12,8 +12,6 @@ from editing.train.batches import PixelBatch, head_batch, lip_batch, patch_side
 from editing.train.clip import view_harmonics
 from editing.train.losses import colour_loss, dynamic_loss, entropy_loss, structural_loss
 from editing.train.pose_refinement import follow_pose
-from renderer.field import native_ops
-from renderer.field.native_head import NativeHead
 
 if TYPE_CHECKING:
     from jaxtyping import Float
@@ -22,8 +20,10 @@ if TYPE_CHECKING:
     from editing.lpips import Lpips
     from editing.train.clip import TrainingClip
     from editing.train.config import TrainConfig
+    from editing.train.engine import Engine
     from editing.train.occupancy import MaximumOccupancy
     from editing.train.pose_refinement import PoseRefinement
+    from renderer.field.rays import PackedSamples
     from renderer.field.torch_field import HeadSamples, TorchField
 
 OCCUPANCY_HULL_EVERY = 16
@@ -52,46 +52,50 @@ class HeadStage:
         occupancy: MaximumOccupancy,
         config: TrainConfig,
         rng: np.random.Generator,
+        engine: Engine,
         lpips: Lpips | None = None,
     ) -> None:
         """`lpips` is the structural loss of the lip patches, as in the paper; without it, `structural_loss` is."""
-        self.field, self.clip, self.occupancy, self.config, self.rng, self._lpips = field, clip, occupancy, config, rng, lpips
+        self.field, self.clip, self.occupancy, self.config, self.rng = field, clip, occupancy, config, rng
+        self._engine, self._lpips = engine, lpips
         camera = clip.dataset.meta.camera
         self._intrinsics = (camera.fx, camera.fy, camera.cx, camera.cy)
         # Once the grid is tight, training spends the same few samples a ray that rendering will.
         self._coarse_march = dataclasses.replace(field.config, max_samples=config.training_samples_per_ray)
         self.samples_per_ray = 40.0
         """Running mean, which sets how many rays a step takes."""
-        self._head = NativeHead(field.config)
+        self._head = engine.head(field)
 
     def step(self, index: int, lips: bool = False, refinement: PoseRefinement | None = None) -> StepReport:
         """Forward and backward; gradients are left on the field's parameters, and on the updates of a `refinement` of the poses."""
-        config, field = self.config, self.field
+        config, field, engine = self.config, self.field, self._engine
         wanted = min(config.max_rays_per_step, int(config.samples_per_step / self.samples_per_ray))
         batch = lip_batch(self.clip, config, self.rng) if lips else head_batch(self.clip, config, wanted, self.rng)
+        batch = batch.to(engine.device)
         poses = refinement.poses(batch.frames) if refinement else torch.from_numpy(self.clip.poses[batch.frames]).float()
+        poses = poses.to(engine.device)
         rays_o, rays_d = self._rays(batch, poses.detach())
         whole_hull = not lips and index % OCCUPANCY_HULL_EVERY == 0
-        samples = native_ops.march(
+        samples = engine.march(
             rays_o,
             rays_d,
             self.occupancy.hull if whole_hull else self.occupancy.grid,
             self._coarse_march if whole_hull or (index < config.coarse_steps and not lips) else field.config,
-            torch.from_numpy(self.rng.random(len(rays_o), dtype=np.float32) - 0.5),
+            torch.from_numpy(self.rng.random(len(rays_o), dtype=np.float32) - 0.5).to(engine.device),
         )
         out = self._evaluate(batch, samples, poses)
         step_size = field.config.step_size
-        colours, opacity, weights = native_ops.composite(out.sigmas, out.rgbs, samples, step_size)
+        colours, opacity, weights = engine.composite(out.sigmas, out.rgbs, samples, step_size)
         predicted = colours + (1.0 - opacity)[:, None] * batch.behind
         error = colour_loss(predicted, batch.target)
         loss = error + config.entropy_weight * entropy_loss(opacity)
-        loss = loss + config.distortion_weight * native_ops.distortion(weights, samples, step_size).mean()
+        loss = loss + config.distortion_weight * engine.distortion(weights, samples, step_size).mean()
         outside = batch.outside_face[samples.ray_indices.long()]
         loss = loss + config.dynamic_weight * dynamic_loss(out.ambient, weights.detach(), outside, len(rays_o))
-        appearance = field["head.appearance"][torch.from_numpy(batch.frames)]
+        appearance = field["head.appearance"][torch.from_numpy(batch.frames).to(engine.device)]
         loss = loss + config.appearance_decay * (appearance**2).mean()
         if refinement:
-            loss = loss + refinement.prior(batch.frames)
+            loss = loss + refinement.prior(batch.frames).to(engine.device)
         if lips:
             side = patch_side(self.clip, config)
             shape = (len(batch.frames), side, side, 3)
@@ -114,20 +118,19 @@ class HeadStage:
         origins = -(poses[:, :3, :3].transpose(1, 2) @ poses[:, :3, 3:])[..., 0]
         return origins[:, None].expand_as(directions).reshape(-1, 3).contiguous(), directions.reshape(-1, 3).contiguous()
 
-    def _evaluate(self, batch: PixelBatch, samples: native_ops.PackedSamples, poses: Float[Tensor, "n_frames 4 4"]) -> HeadSamples:
-        field, clip = self.field, self.clip
-        frames, refined = torch.from_numpy(batch.frames), poses.requires_grad
-        harmonics = view_harmonics(poses.detach().numpy(), field.config) if refined else clip.harmonics[batch.frames]
+    def _evaluate(self, batch: PixelBatch, samples: PackedSamples, poses: Float[Tensor, "n_frames 4 4"]) -> HeadSamples:
+        field, clip, device, refined = self.field, self.clip, self._engine.device, poses.requires_grad
+        harmonics = view_harmonics(poses.detach().cpu().numpy(), field.config) if refined else clip.harmonics[batch.frames]
         biases = field.head_biases(
-            field.audio_codes(torch.from_numpy(clip.windows[batch.frames])),
-            torch.from_numpy(clip.eye_ratio[batch.frames]),
-            torch.from_numpy(harmonics),
-            field["head.appearance"][frames],
+            field.audio_codes(torch.from_numpy(clip.windows[batch.frames]).to(device)),
+            torch.from_numpy(clip.eye_ratio[batch.frames]).to(device),
+            torch.from_numpy(harmonics).to(device),
+            field["head.appearance"][torch.from_numpy(batch.frames).to(device)],
         )
         rays_per_frame = batch.pixels.shape[1]
-        ends = [int(samples.starts[(k + 1) * rays_per_frame]) for k in range(len(batch.frames) - 1)] + [len(samples.positions)]
+        ends = [*samples.starts[rays_per_frame::rays_per_frame].cpu().tolist(), len(samples.positions)]
         positions = follow_pose(samples.positions, ends, poses) if refined else samples.positions
-        return self._head(positions, ends, field, biases)
+        return self._head(positions, ends, biases)
 
 
 class TorsoStage:
@@ -139,10 +142,10 @@ class TorsoStage:
         self.bounds = torso_bounds(clip)
 
     def step(self, index: int) -> StepReport:
-        clip, config, field, rng = self.clip, self.config, self.field, self.rng
+        clip, config, field, rng, device = self.clip, self.config, self.field, self.rng, self.field.device
         frames = clip.draw(config.frames_per_step, rng)
         candidates = np.flatnonzero(self.bounds.reshape(-1))
-        total, error, n = torch.zeros(()), 0.0, config.torso_pixels_per_step // len(frames)
+        total, error, n = torch.zeros((), device=device), 0.0, config.torso_pixels_per_step // len(frames)
         for frame in frames:
             pixels = candidates[rng.integers(0, len(candidates), n)]
             picture, torso = clip.torso_target(int(frame))
@@ -155,13 +158,14 @@ class TorsoStage:
             x_t = torch.from_numpy(
                 np.stack([(pixels % clip.width + 0.5) / clip.width, (pixels // clip.width + 0.5) / clip.height], 1).astype(np.float32)
             )
-            rgb, alpha, shift = field.torso(x_t, torch.from_numpy(clip.pose_codes[frame]), field["torso.appearance"][int(frame)])
-            predicted = rgb * alpha[:, None] + (1.0 - alpha[:, None]) * torch.from_numpy(behind)
-            part = colour_loss(predicted, torch.from_numpy(target))
+            pose = torch.from_numpy(clip.pose_codes[frame]).to(device)
+            rgb, alpha, shift = field.torso(x_t.to(device), pose, field["torso.appearance"][int(frame)])
+            predicted = rgb * alpha[:, None] + (1.0 - alpha[:, None]) * torch.from_numpy(behind).to(device)
+            part = colour_loss(predicted, torch.from_numpy(target).to(device))
             error += float(part.detach()) / len(frames)
             regular = config.entropy_weight * entropy_loss(alpha) + 1e-3 * (shift**2).mean()
             total = total + (part + regular) / len(frames)
-        total = total + config.appearance_decay * (field["torso.appearance"][torch.from_numpy(frames)] ** 2).mean()
+        total = total + config.appearance_decay * (field["torso.appearance"][torch.from_numpy(frames).to(device)] ** 2).mean()
         total.backward()
         return StepReport(total.detach(), -10.0 * float(np.log10(error + 1e-12)), n * len(frames), n * len(frames))
 

@@ -16,14 +16,13 @@ import torch
 from scipy import ndimage
 from tqdm import tqdm
 
-from renderer.field import native_ops
-from renderer.field.native_head import NativeHead
 from renderer.field.rays import camera_rays, pixel_grid
 
 if TYPE_CHECKING:
     from jaxtyping import Bool, Float
 
     from editing.train.clip import TrainingClip
+    from editing.train.engine import Engine
     from renderer.field.config import FieldConfig
     from renderer.field.torch_field import TorchField
 
@@ -38,40 +37,41 @@ MARCHED_SAMPLES = 64
 def tight_occupancy(
     field: TorchField,
     clip: TrainingClip,
+    engine: Engine,
     generous: Bool[np.ndarray, "z y x"],
     rng: np.random.Generator,
     n_frames: int = FRAMES,
     least_weight: float = LEAST_WEIGHT,
 ) -> Bool[np.ndarray, "z y x"]:
     """Cells of `generous` that matter to the clip's frames, and their neighbours where speech moves things."""
-    config, head = field.config, NativeHead(field.config)
+    config, head, device = field.config, engine.head(field), engine.device
     marched = dataclasses.replace(config, max_samples=max(MARCHED_SAMPLES, config.max_samples))
-    pixels, occupancy = pixel_grid(clip.width, clip.height), torch.from_numpy(generous)
-    most = torch.zeros(generous.size)
+    pixels, occupancy = pixel_grid(clip.width, clip.height, device), torch.from_numpy(generous).to(device)
+    most = torch.zeros(generous.size, device=device)
     frames = np.sort(clip.draw(n_frames, rng))
     for frame in tqdm(frames, unit="frame", desc="occupancy", disable=not sys.stderr.isatty(), leave=False):
         rays_o, rays_d = camera_rays(clip.dataset.meta.camera, clip.poses[frame], pixels)
-        jitter = torch.from_numpy(rng.random(len(rays_d), dtype=np.float32) - 0.5)
-        samples = native_ops.march(rays_o.contiguous(), rays_d.contiguous(), occupancy, marched, jitter)
+        jitter = torch.from_numpy(rng.random(len(rays_d), dtype=np.float32) - 0.5).to(device)
+        samples = engine.march(rays_o.contiguous(), rays_d.contiguous(), occupancy, marched, jitter)
         if not len(samples.positions):
             continue
         biases = field.head_biases(
-            field.audio_codes(torch.from_numpy(clip.windows[frame : frame + 1])),
-            torch.from_numpy(clip.eye_ratio[frame : frame + 1]),
-            torch.from_numpy(clip.harmonics[frame : frame + 1]),
+            field.audio_codes(torch.from_numpy(clip.windows[frame : frame + 1]).to(device)),
+            torch.from_numpy(clip.eye_ratio[frame : frame + 1]).to(device),
+            torch.from_numpy(clip.harmonics[frame : frame + 1]).to(device),
             field["head.appearance"].mean(0, keepdim=True),
         )
-        out = head(samples.positions, [len(samples.positions)], field, biases)
-        weights = native_ops.composite(out.sigmas, out.rgbs, samples, config.step_size)[2]
+        out = head(samples.positions, [len(samples.positions)], biases)
+        weights = engine.composite(out.sigmas, out.rgbs, samples, config.step_size)[2]
         most.scatter_reduce_(0, cell_indices(samples.positions, config), weights, "amax")
-    seen = (most > least_weight).numpy().reshape(generous.shape)
+    seen = (most > least_weight).cpu().numpy().reshape(generous.shape)
     return (seen | (ndimage.binary_dilation(seen) & _audio_cells(config))) & generous
 
 
 def cell_indices(positions: Float[torch.Tensor, "n 3"], config: FieldConfig) -> torch.Tensor:
     """Index of the occupancy cell, [z, y, x] flattened, that each head-frame position lies in."""
     resolution = config.occupancy_resolution
-    x01 = (positions - torch.tensor(config.head_centre)) * (0.5 / config.head_half_extent) + 0.5
+    x01 = (positions - positions.new_tensor(config.head_centre)) * (0.5 / config.head_half_extent) + 0.5
     cell = (x01 * resolution).long().clamp_(0, resolution - 1)
     return (cell[:, 2] * resolution + cell[:, 1]) * resolution + cell[:, 0]
 

@@ -1,7 +1,8 @@
 """The whole training: head, lips, torso; weights' moving average; checkpoints; the avatar file at the end.
 
 A run that was interrupted and resumed equals an uninterrupted one bit for bit on a CPU with the same number of threads: one generator
-draws everything, time decides nothing but when a checkpoint is written, and no sum depends on which thread came first.
+draws everything, time decides nothing but when a checkpoint is written, and no sum of the native operators depends on which thread came
+first. On a GPU sums are taken in any order, so a resumed run goes on from the same state and then differs by rounding.
 """
 
 from __future__ import annotations
@@ -15,6 +16,7 @@ import numpy as np
 import torch
 
 from editing.train.config import ADAM_BETAS, ADAM_EPSILON
+from editing.train.engine import NativeEngine
 from editing.train.interruption import InterruptBetweenSteps
 from editing.train.losses import rate_at
 from editing.train.occupancy import MaximumOccupancy, visual_hull
@@ -25,9 +27,8 @@ from editing.train.tight_occupancy import tight_occupancy
 from renderer import __version__
 from renderer.avatar import TORSO_MASK_RESOLUTION, Avatar, EncoderIdentity, Lineage
 from renderer.errors import BadInput
-from renderer.field import native_ops, training_library
+from renderer.field import training_library
 from renderer.field.parameters import parameter_shapes
-from renderer.field.torch_field import TorchField
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -36,12 +37,16 @@ if TYPE_CHECKING:
     from editing.lpips import Lpips
     from editing.train.clip import TrainingClip
     from editing.train.config import TrainConfig
+    from editing.train.engine import Engine
     from renderer.audio.encoder import AudioEncoder
     from renderer.field.config import FieldConfig
+    from renderer.field.torch_field import TorchField
 
 CHECKPOINT_EVERY_S = 120.0
 EMA_EVERY = 10
-TIGHTENING_FRAMES, TIGHTENING_WEIGHT = 60, 0.02
+SPEECH_EVERY = 4
+"""Steps of the head and lip stages from one lesson of the audio side to the next: each is a fifth of a step's work."""
+TIGHTENING_FRAMES, TIGHTENING_WEIGHT = 30, 0.02
 """Frames looked at in the middle of the head stage, and the least weight of a cell that is kept then."""
 STAGES = ("speech", "head", "lips", "torso")
 PARTS = {"head": ("head.", "audio.", "attention."), "torso": ("torso.",)}
@@ -58,31 +63,46 @@ class Trainer:
     def __init__(
         self,
         clip: TrainingClip,
-        lessons: SpeechLessons,
+        lessons: SpeechLessons | None,
         field_config: FieldConfig,
         config: TrainConfig,
         checkpoint: Path,
         lpips: Lpips | None = None,
+        engine: Engine | None = None,
+        frozen: tuple[str, ...] = (),
     ) -> None:
+        """Without an `engine`, the native one. `lpips` has to lie on the engine's device. Without `lessons` there is no speech stage.
+
+        Tensors whose names begin with one of `frozen` stay as they are.
+        """
         torch.set_num_threads(config.threads)
         training_library.set_threads(config.threads)
         self.clip, self.lessons, self.config, self.checkpoint = clip, lessons, config, checkpoint
-        self.field = TorchField(field_config, encode=native_ops.encode)
+        self.engine = engine or NativeEngine()
+        self.field = self.engine.field(field_config)
         self.field.initialise(torch.Generator().manual_seed(config.seed))
-        self.read_out = torch.nn.Linear(field_config.audio_dim, lessons.n_targets)
+        self.read_out = torch.nn.Linear(field_config.audio_dim, 1 if lessons is None else lessons.n_targets)
         with torch.no_grad():
             self.read_out.weight.normal_(0.0, READ_OUT_INITIAL, generator=torch.Generator().manual_seed(config.seed))
             self.read_out.bias.zero_()
+        self.read_out.to(self.engine.device)
         self.average = {name: self.field[name].detach().clone() for name in parameter_shapes(field_config)}
         self.rng = np.random.default_rng(config.seed)
         self.stage, self.step = STAGES[0], 0
         captured = clip.dataset.track.camera_from_head
         clip.use_poses(captured)  # another training of this clip may have refined them
+        self.frozen = frozen
+        for name in self.average:
+            self.field[name].requires_grad_(not name.startswith(frozen))
         self.poses = PoseRefinement(captured, config.pose_prior_weight, clip.frames)
-        self.occupancy = MaximumOccupancy(visual_hull(clip, field_config))
-        self.head = HeadStage(self.field, clip, self.occupancy, config, self.rng, lpips)
+        self.occupancy = MaximumOccupancy(visual_hull(clip, field_config), self.engine.device)
+        self.head = HeadStage(self.field, clip, self.occupancy, config, self.rng, self.engine, lpips)
         self.optimisers = {part: self._optimiser(part) for part in PARTS}
-        self.tables = {name: native_ops.GridTable(self.field[name]) for name in self.average if name.endswith("grid")}
+        self.tables = {
+            name: self.engine.grid_table(self.field[name])
+            for name in self.average
+            if name.endswith("grid") and self.field[name].requires_grad
+        }
         self.seconds = 0.0
 
     def start_from(self, avatar: Avatar) -> None:
@@ -97,12 +117,13 @@ class Trainer:
                     self.field[name].copy_(torch.from_numpy(avatar.tensors[name]))
                     mean.copy_(self.field[name])
         if avatar.occupancy.shape == tuple(self.occupancy.grid.shape):
-            self.occupancy.grid = torch.from_numpy(avatar.occupancy) & self.occupancy.hull
+            self.occupancy.grid = torch.from_numpy(avatar.occupancy).to(self.engine.device) & self.occupancy.hull
             self.occupancy.seen = self.occupancy.grid.reshape(-1).float()
 
     def _optimiser(self, part: str) -> torch.optim.Adam:
         """Adam of a part's networks and embeddings; its grids have their own, lazy one."""
         names = [n for n in parameter_shapes(self.field.config) if n.startswith(PARTS[part]) and not n.endswith("grid")]
+        names = [n for n in names if self.field[n].requires_grad]
         parameters = [self.field[n] for n in names]
         if part == "head":
             parameters += [self.read_out.weight, self.read_out.bias]
@@ -145,9 +166,10 @@ class Trainer:
         elif stage == "torso":
             result = torso.step(self.step)
         else:
-            if stage == "head" and self.step == self.config.coarse_steps:
+            if stage == "head" and self.step in self.config.tightening_steps:
                 self._tighten()
-            self._speech_step(self.config.speech_weight)
+            if self.lessons is not None and self.config.speech_weight > 0 and self.step % SPEECH_EVERY == 0:
+                self._speech_step(self.config.speech_weight * SPEECH_EVERY)
             # Lip patches alone would let the rest of the head drift, so every other step is an ordinary one.
             lips = stage == "lips" and self.step % 2 == 0
             pose_steps = self.config.pose_steps if stage == "head" else range(0)
@@ -166,11 +188,13 @@ class Trainer:
 
     def _settle_poses(self) -> None:
         """The refinement is done: from now on everything uses its poses, the torso, the occupancy and the avatar's track among it."""
-        self.clip.use_poses(self.poses.poses().detach().numpy())
+        self.clip.use_poses(self.poses.settled().numpy())
 
     def _speech_step(self, weight: float) -> StepReport:
+        assert self.lessons is not None
         n = self.config.speech_frames_per_step
-        loss = speech_loss(self.field, self.read_out, *self.lessons.batch(n, self.rng))
+        windows, targets = self.lessons.batch(n, self.rng)
+        loss = speech_loss(self.field, self.read_out, windows.to(self.engine.device), targets.to(self.engine.device))
         (weight * loss).backward()
         return StepReport(loss.detach(), float("nan"), n, n)
 
@@ -196,7 +220,7 @@ class Trainer:
     # --- checkpoints -------------------------------------------------------------------------------------------------------
 
     def save_checkpoint(self) -> None:
-        """Everything needed to go on, as safetensors (no pickle), through a temporary file."""
+        """Everything needed to go on, as safetensors (no pickle), through a temporary file. Any engine can take it up."""
         from safetensors.torch import save_file
 
         tensors: dict[str, torch.Tensor] = {}
@@ -225,7 +249,7 @@ class Trainer:
             "identity": self._identity(),
         }
         temporary = self.checkpoint.with_name(f".{self.checkpoint.name}.{os.getpid()}.partial")
-        save_file(tensors, temporary, metadata={"state": json.dumps(state)})
+        save_file({name: tensor.cpu() for name, tensor in tensors.items()}, temporary, metadata={"state": json.dumps(state)})
         temporary.replace(self.checkpoint)
 
     def load_checkpoint(self) -> None:
@@ -254,14 +278,15 @@ class Trainer:
                 prefix = f"adam/{part}/{i}/"
                 saved = {name.removeprefix(prefix): t for name, t in tensors.items() if name.startswith(prefix)}
                 if saved:
-                    optimiser.state[parameter] = saved
+                    # Adam counts its steps on the CPU, wherever the parameter lies.
+                    optimiser.state[parameter] = {n: t if n == "step" else t.to(parameter.device) for n, t in saved.items()}
         for name, table in self.tables.items():
             first, second = tensors[f"table/{name}/first"], tensors[f"table/{name}/second"]
             table.load_state_dict({"first": first, "second": second, "n_steps": state["table_steps"][name], "average": None})
         self.poses.load_state_dict({n.removeprefix("poses/"): t for n, t in tensors.items() if n.startswith("poses/")})
-        self.occupancy.hull = tensors["occupancy/hull"]
-        self.occupancy.grid = tensors["occupancy/grid"]
-        self.occupancy.seen = tensors["occupancy/seen"]
+        self.occupancy.hull = tensors["occupancy/hull"].to(self.engine.device)
+        self.occupancy.grid = tensors["occupancy/grid"].to(self.engine.device)
+        self.occupancy.seen = tensors["occupancy/seen"].to(self.engine.device)
         self.stage, self.step, self.seconds = state["stage"], state["step"], state["seconds"]
         self.rng.bit_generator.state = state["rng"]
         self.head.samples_per_ray = state["samples_per_ray"]
@@ -274,7 +299,7 @@ class Trainer:
 
         config = dataclasses.asdict(self.config)
         config.pop("threads")
-        return json.dumps([self.clip.identity, self.field.config.to_json(), config], sort_keys=True)
+        return json.dumps([self.clip.identity, self.field.config.to_json(), config, list(self.frozen)], sort_keys=True)
 
     # --- result ------------------------------------------------------------------------------------------------------------
 
@@ -282,10 +307,11 @@ class Trainer:
         """The trained avatar, from the weights' moving average."""
         self.occupancy.prune()
         rng = np.random.default_rng(self.config.seed)
-        return self._avatar(name, encoder, tight_occupancy(self._averaged(), self.clip, self.occupancy.grid.numpy(), rng))
+        tight = tight_occupancy(self._averaged(), self.clip, self.engine, self.occupancy.cells(), rng)
+        return self._avatar(name, encoder, tight)
 
     def _averaged(self) -> TorchField:
-        averaged = TorchField(self.field.config, encode=native_ops.encode)
+        averaged = self.engine.field(self.field.config)
         with torch.no_grad():
             for tensor, mean in self.average.items():
                 averaged[tensor].copy_(mean)
@@ -294,20 +320,22 @@ class Trainer:
     def _tighten(self) -> None:
         """Before rays may spend few samples only, leave them only cells that matter: in thick hair the others would use them up."""
         rng = np.random.default_rng(self.config.seed)
-        grid = self.occupancy.grid.numpy()
-        self.occupancy.tighten(tight_occupancy(self._averaged(), self.clip, grid, rng, TIGHTENING_FRAMES, TIGHTENING_WEIGHT))
+        grid = self.occupancy.cells()
+        tight = tight_occupancy(self._averaged(), self.clip, self.engine, grid, rng, TIGHTENING_FRAMES, TIGHTENING_WEIGHT)
+        self.occupancy.tighten(tight)
 
     def snapshot(self, name: str, encoder: AudioEncoder) -> Avatar:
         """The avatar as it is in the middle of a training, which goes on as if nobody had looked."""
-        return self._avatar(name, encoder, self.occupancy.grid.numpy().copy())
+        return self._avatar(name, encoder, self.occupancy.cells().copy())
 
     def _avatar(self, name: str, encoder: AudioEncoder, occupancy: np.ndarray) -> Avatar:
         dataset, config = self.clip.dataset, self.config
         schedule: dict[str, Any] = {s: getattr(config, f"{s}_steps") for s in STAGES}
+        schedule["dataset"] = self.clip.fingerprint
         return Avatar(
             name=name,
             field_config=self.field.config,
-            tensors={n: t.numpy().copy() for n, t in self.average.items()},
+            tensors={n: t.cpu().numpy().copy() for n, t in self.average.items()},
             occupancy=occupancy,
             torso_mask=torso_cells(torso_bounds(self.clip), TORSO_MASK_RESOLUTION),
             background=np.asarray(dataset.background).copy(),
@@ -315,6 +343,7 @@ class Trainer:
             fps=dataset.meta.fps,
             pose_track=np.asarray(self.clip.poses, np.float32),
             eye_track=np.asarray(dataset.track.eye_ratio, np.float32),
+            audio_track=np.asarray(self.clip.features.steps, np.float32),
             encoder=EncoderIdentity(encoder.spec.id, encoder.spec.feature_dim, encoder.spec.sha256, encoder.spec.look_ahead_ms),
             subject=dict(dataset.meta.subject),
             lineage=Lineage(program_version=__version__, seed=config.seed, schedule=json.dumps(schedule, sort_keys=True)),

@@ -28,10 +28,10 @@ def encode_reference(x: Float[Tensor, "n dims"], table: Float[Tensor, "rows 2"],
         cell = position.detach().floor()
         fraction = position - cell
         cell = cell.to(torch.int64)
-        value = torch.zeros(len(x), grid.n_features, dtype=table.dtype)
+        value = table.new_zeros(len(x), grid.n_features)
         for corner in range(1 << grid.n_dims):
             bits = [(corner >> d) & 1 for d in range(grid.n_dims)]
-            weight = torch.ones(len(x), dtype=table.dtype)
+            weight = table.new_ones(len(x))
             for d, bit in enumerate(bits):
                 weight = weight * (fraction[:, d] if bit else 1.0 - fraction[:, d])
             vertex = [cell[:, d] + bit for d, bit in enumerate(bits)]

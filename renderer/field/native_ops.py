@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any, cast
 import torch
 
 from renderer.errors import BadInput
+from renderer.field import grid_table
 from renderer.field.rays import PackedSamples
 from renderer.field.training_library import (
     AdamStepStruct,
@@ -92,54 +93,17 @@ def encode(x: Float[Tensor, "n dims"], table: Float[Tensor, "rows 2"], grid: Gri
     return cast("Tensor", _Encode.apply(x, table, grid))  # type: ignore[no-untyped-call]
 
 
-class GridTable:
-    """The optimiser of one grid's table: its gradient buffer and the state of a lazy Adam.
+class GridTable(grid_table.GridTable):
+    """The same optimiser with a native step, which costs what the batch touched."""
 
-    `table.grad` is the buffer; it stays allocated. Moments of a row move only in steps in which the row had a gradient, so a step costs
-    what the batch touched. The bias correction counts all steps.
-    """
-
-    def __init__(self, table: Float[Tensor, "rows 2"]) -> None:
-        if not (table.is_leaf and table.requires_grad and table.is_contiguous() and table.ndim == 2 and table.shape[1] == 2):
-            raise BadInput(f"a table of shape {tuple(table.shape)}: a contiguous leaf [rows, 2] that requires a gradient is needed")
-        floats(table.detach(), "table")
-        self.table = table
-        table.grad = torch.zeros_like(table)
-        self.first_moment, self.second_moment = torch.zeros_like(table.grad), torch.zeros_like(table.grad)
-        self.n_steps = 0
-        self.average: Tensor | None = None
-        """Exponential moving average of the table, from the first `update_average` on."""
-
-    @property
-    def grad(self) -> Float[Tensor, "rows 2"]:
-        if self.table.grad is None:
-            raise BadInput("table.grad is None: clear a GridTable's gradient with adam_step or grad.zero_(), not by zero_grad")
-        return self.table.grad
-
-    @torch.no_grad()
-    def adam_step(self, lr: float, betas: tuple[float, float] = (0.9, 0.99), eps: float = 1e-15) -> None:
-        """Move the rows that have a gradient and clear it."""
-        self.n_steps += 1
+    def _move(self, lr: float, betas: tuple[float, float], eps: float) -> None:
         b1, b2 = betas
         step = AdamStepStruct(lr, b1, b2, eps, 1.0 / (1.0 - b1**self.n_steps), 1.0 / (1.0 - b2**self.n_steps))
         table, size = self.table.detach(), len(self.table)
         call("adam", table, self.grad, self.first_moment, self.second_moment, size, ctypes.byref(step), threads())
 
-    @torch.no_grad()
-    def update_average(self, decay: float) -> None:
-        """average = decay * average + (1 - decay) * table, over all rows."""
-        if self.average is None:
-            self.average = self.table.detach().clone()
-        call("average", self.table.detach(), self.average, self.table.numel(), decay, threads())
-
-    def state_dict(self) -> dict[str, Any]:
-        return {"first": self.first_moment, "second": self.second_moment, "n_steps": self.n_steps, "average": self.average}
-
-    def load_state_dict(self, state: dict[str, Any]) -> None:
-        self.first_moment.copy_(state["first"])
-        self.second_moment.copy_(state["second"])
-        self.n_steps = state["n_steps"]
-        self.average = None if state["average"] is None else state["average"].clone()
+    def _move_average(self, average: Tensor, decay: float) -> None:
+        call("average", self.table.detach(), average, self.table.numel(), decay, threads())
 
 
 # --- rays ------------------------------------------------------------------------------------------------------------------

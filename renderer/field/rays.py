@@ -1,4 +1,4 @@
-"""Rays, marching through the occupancy grid, and volume rendering, plain torch.
+"""Rays, marching through the occupancy grid, and volume rendering, plain torch. Everything stays on the device of what comes in.
 
 Rays live in the head frame; directions are unit vectors, t is a distance in head units. Samples stand at t = (k + 1/2 + jitter) * step
 for whole k counted from the camera, so neighbouring rays and frames sample the same shells and nothing crawls.
@@ -34,8 +34,8 @@ def camera_rays(
     camera: Camera, camera_from_head: Float[np.ndarray, "4 4"], pixels: Float[Tensor, "n 2"]
 ) -> tuple[Float[Tensor, "n 3"], Float[Tensor, "n 3"]]:
     """Origins and unit directions, head frame, through image points (x, y) in pixels (centres at +0.5)."""
-    rotation = torch.tensor(camera_from_head[:3, :3], dtype=torch.float32)
-    translation = torch.tensor(camera_from_head[:3, 3], dtype=torch.float32)
+    rotation = torch.tensor(camera_from_head[:3, :3], dtype=torch.float32, device=pixels.device)
+    translation = torch.tensor(camera_from_head[:3, 3], dtype=torch.float32, device=pixels.device)
     x = (pixels[:, 0] - camera.cx) / camera.fx
     y = (pixels[:, 1] - camera.cy) / camera.fy
     directions = torch.stack([x, y, torch.ones_like(x)], dim=1) @ rotation
@@ -43,9 +43,10 @@ def camera_rays(
     return (-rotation.t() @ translation).expand_as(directions), directions
 
 
-def pixel_grid(width: int, height: int) -> Float[Tensor, "n 2"]:
+def pixel_grid(width: int, height: int, device: torch.device | None = None) -> Float[Tensor, "n 2"]:
     """Centres of all pixels, row by row."""
-    y, x = torch.meshgrid(torch.arange(height) + 0.5, torch.arange(width) + 0.5, indexing="ij")
+    rows, columns = torch.arange(height, device=device), torch.arange(width, device=device)
+    y, x = torch.meshgrid(rows + 0.5, columns + 0.5, indexing="ij")
     return torch.stack([x.reshape(-1), y.reshape(-1)], dim=1)
 
 
@@ -58,14 +59,14 @@ def march_reference(
 ) -> PackedSamples:
     """The first `max_samples` samples of each ray that fall into occupied cells (paper, section 3.4)."""
     step, extent, resolution = config.step_size, config.head_half_extent, config.occupancy_resolution
-    centre = torch.tensor(config.head_centre)
+    centre = rays_o.new_tensor(config.head_centre)
     safe = torch.where(rays_d.abs() < 1e-9, torch.full_like(rays_d, 1e-9), rays_d)
     t_a, t_b = (centre - extent - rays_o) / safe, (centre + extent - rays_o) / safe
     near = torch.minimum(t_a, t_b).amax(1).clamp(min=0.0)
     far = torch.maximum(t_a, t_b).amin(1)
-    offset = 0.5 + (jitter if jitter is not None else torch.zeros(len(rays_o)))
+    offset = 0.5 + (jitter if jitter is not None else rays_o.new_zeros(len(rays_o)))
     first = torch.ceil(near / step - offset)
-    t = (first[:, None] + torch.arange(config.occupancy_resolution + 1) + offset[:, None]) * step
+    t = (first[:, None] + torch.arange(config.occupancy_resolution + 1, device=rays_o.device) + offset[:, None]) * step
     positions = rays_o[:, None] + t[..., None] * rays_d[:, None]
     x01 = (positions - centre) * (0.5 / extent) + 0.5
     cell = (x01 * resolution).floor().long().clamp(0, resolution - 1)
@@ -81,11 +82,11 @@ def composite_reference(
 ) -> tuple[Float[Tensor, "rays 3"], Float[Tensor, " rays"], Float[Tensor, " n"]]:
     """Colour, opacity of each ray and weight of each sample (paper, equation 1)."""
     n_rays, width = len(samples.counts), int(samples.counts.max()) if len(samples.counts) else 0
-    slot = torch.arange(len(sigmas)) - samples.starts[samples.ray_indices]
-    alphas = torch.zeros(n_rays, max(1, width)).index_put((samples.ray_indices, slot), 1.0 - torch.exp(-sigmas * step))
-    transmittance = torch.cumprod(torch.cat([torch.ones(n_rays, 1), 1.0 - alphas], dim=1), dim=1)
+    slot = torch.arange(len(sigmas), device=sigmas.device) - samples.starts[samples.ray_indices]
+    alphas = sigmas.new_zeros(n_rays, max(1, width)).index_put((samples.ray_indices, slot), 1.0 - torch.exp(-sigmas * step))
+    transmittance = torch.cumprod(torch.cat([alphas.new_ones(n_rays, 1), 1.0 - alphas], dim=1), dim=1)
     weights = (alphas * transmittance[:, :-1])[samples.ray_indices, slot]
-    colours = torch.zeros(n_rays, 3).index_add(0, samples.ray_indices, weights[:, None] * rgbs)
+    colours = rgbs.new_zeros(n_rays, 3).index_add(0, samples.ray_indices, weights[:, None] * rgbs)
     return colours, 1.0 - transmittance[:, -1], weights
 
 
@@ -94,4 +95,4 @@ def distortion_reference(weights: Float[Tensor, " n"], samples: PackedSamples, s
     same_ray = samples.ray_indices[:, None] == samples.ray_indices
     apart = (samples.distances[:, None] - samples.distances).abs() * same_ray
     share = weights * (apart.to(weights.dtype) @ weights) + step / 3.0 * weights**2
-    return torch.zeros(len(samples.counts), dtype=weights.dtype).index_add(0, samples.ray_indices, share)
+    return weights.new_zeros(len(samples.counts)).index_add(0, samples.ray_indices, share)

@@ -12,12 +12,13 @@ from typing import TYPE_CHECKING, NamedTuple, cast
 import torch
 import torch.nn.functional as F
 
+from renderer.errors import BadInput
 from renderer.field.frame_codes import FEATURE_CENTRE, FEATURE_SCALE, LEAK, MAX_SMOOTHING
 from renderer.field.hash_grid import encode_reference
 from renderer.field.parameters import ATTENTION_CHANNELS, AUDIO_CHANNELS, parameter_shapes
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
+    from collections.abc import Callable, Mapping, Sequence
 
     import numpy as np
     from jaxtyping import Float
@@ -56,8 +57,9 @@ class HeadBiases(NamedTuple):
 class TorchField(torch.nn.Module):
     """Parameters by the names of the avatar file, and the networks as pure functions of them.
 
-    `encode` interpolates a grid; the default is the reference, training on a CPU passes the native one.
-    `network_dtype` is the precision of the hidden layers (bfloat16 halves a CPU's training time).
+    `encode` interpolates a grid; the default is the reference, training passes a fast one.
+    `network_dtype` is the precision of the head's hidden layers. The torso's stay in float32: they are small, and bfloat16 would round a
+    coordinate of the picture by up to half a pixel of 256.
     """
 
     def __init__(self, config: FieldConfig, encode: Encode = encode_reference, network_dtype: torch.dtype = torch.float32) -> None:
@@ -72,11 +74,19 @@ class TorchField(torch.nn.Module):
     def __getitem__(self, name: str) -> Tensor:
         return cast("Tensor", self.tensors[name.replace(".", "/")])
 
+    @property
+    def device(self) -> torch.device:
+        """Where the parameters lie; what comes in has to lie there too."""
+        return self["head.density0.bias"].device
+
     @torch.no_grad()
     def initialise(self, generator: torch.Generator) -> None:
-        """He initialisation; small weights on conditions, so that geometry is learned before what moves."""
-        for name in parameter_shapes(self.config):
-            tensor = self[name]
+        """He initialisation; small weights on conditions, so that geometry is learned before what moves.
+
+        Drawn on the CPU, so that a seed means the same weights on every device.
+        """
+        for name, shape in parameter_shapes(self.config).items():
+            tensor = torch.empty(shape)
             if name.endswith("grid"):
                 bound = 1e-1 if name == "head.audio_grid" else 1e-2
                 tensor.uniform_(-bound, bound, generator=generator)
@@ -90,6 +100,7 @@ class TorchField(torch.nn.Module):
                 fan_in = math.prod(tensor.shape[1:])
                 last = name in ("head.density2.weight", "head.colour1.weight", "torso.colour2.weight", "audio.fc1.weight")
                 tensor.normal_(0.0, math.sqrt((1.0 if last else 2.0) / fan_in), generator=generator)
+            self[name].copy_(tensor)
 
     @torch.no_grad()
     def load_arrays(self, arrays: Mapping[str, np.ndarray]) -> None:
@@ -97,7 +108,7 @@ class TorchField(torch.nn.Module):
             self[name].copy_(torch.from_numpy(arrays[name].astype("float32")))
 
     def arrays(self) -> dict[str, np.ndarray]:
-        return {name: self[name].detach().float().numpy().copy() for name in parameter_shapes(self.config)}
+        return {name: self[name].detach().float().cpu().numpy().copy() for name in parameter_shapes(self.config)}
 
     # --- audio feature extractor -------------------------------------------------------------------------------------------
 
@@ -116,7 +127,7 @@ class TorchField(torch.nn.Module):
         x = F.linear(x, self["audio.fc1.weight"], self["audio.fc1.bias"]).reshape(n_frames, n_used, -1)
         beta = min(max(smoothing, 0.0), MAX_SMOOTHING)
         n_needed = shape.smoothing_frames if smoothing > 0 else 1
-        total, weight_sum = torch.zeros(n_frames, self.config.audio_dim), 0.0
+        total, weight_sum = x.new_zeros(n_frames, self.config.audio_dim), 0.0
         for age in range(n_needed):
             first = n_used - shape.attention - age
             total = total + beta**age * self._attend(x[:, first : first + shape.attention])
@@ -150,13 +161,14 @@ class TorchField(torch.nn.Module):
         )
 
     def head(self, x: Float[Tensor, "n 3"], biases: HeadBiases) -> HeadSamples:
-        """Density and colour of one frame's samples at head-frame positions `x` (paper, equation 2).
+        """Density and colour of samples at head-frame positions `x` (paper, equation 2).
 
-        x_a = MLP(a, f); g = E_audio(x_a); (c, sigma) = MLP(f, g, e, i). `biases` are those of that frame, each [hidden].
+        x_a = MLP(a, f); g = E_audio(x_a); (c, sigma) = MLP(f, g, e, i). `biases` are those of the samples' frame, each [hidden], or of
+        every sample's own, each [n, hidden].
         """
         dtype = self.network_dtype
         c = self.config
-        x01 = (x - torch.tensor(c.head_centre)) * (0.5 / c.head_half_extent) + 0.5
+        x01 = (x - x.new_tensor(c.head_centre)) * (0.5 / c.head_half_extent) + 0.5
         f = self.encode(x01, self["head.spatial_grid"], c.spatial_grid).to(dtype)
 
         h = torch.relu(f @ self._w("head.ambient0") + biases.ambient.to(dtype))
@@ -176,6 +188,21 @@ class TorchField(torch.nn.Module):
         rgbs = torch.sigmoid((h @ self._w("head.colour1")).float())
         return HeadSamples(sigmas, rgbs, ambient)
 
+    def head_of_frames(self, positions: Float[Tensor, "n 3"], ends: Sequence[int], biases: HeadBiases) -> HeadSamples:
+        """`head` of many frames' samples at once: those up to `ends[k]` belong to the frame of row k of `biases`, [n_frames, hidden].
+
+        Raises BadInput if `ends` does not ascend to n.
+        """
+        begins = (0, *ends[:-1])
+        if not ends or any(a > b for a, b in zip(begins, ends, strict=True)) or ends[-1] != len(positions):
+            raise BadInput(f"ends {list(ends)} must ascend to the number of samples, {len(positions)}")
+        if len(ends) == 1:
+            return self.head(positions, biases.frame(0))
+        index = torch.arange(len(positions), device=positions.device)[:, None]
+        # Rows are chosen by a product with ones and zeros, so that the gradient of a bias is a product too, not a scattered sum.
+        chosen = ((index >= index.new_tensor(begins)) & (index < index.new_tensor(ends))).to(self.network_dtype)
+        return self.head(positions, HeadBiases(*(chosen @ b.to(self.network_dtype) for b in biases)))
+
     def _w(self, layer: str) -> Tensor:
         return self[f"{layer}.weight"].to(self.network_dtype).t()
 
@@ -185,24 +212,24 @@ class TorchField(torch.nn.Module):
         self, x_t: Float[Tensor, "n 2"], pose: Float[Tensor, " pose_features"], appearance: Float[Tensor, " appearance_dim"]
     ) -> tuple[Float[Tensor, "n 3"], Float[Tensor, " n"], Float[Tensor, "n 2"]]:
         """Colour, alpha and deformation of torso pixels at picture coordinates 0...1 (paper, equation 3)."""
-        dtype = self.network_dtype
         torso = self.config.torso
+        weights = {layer: self[f"torso.{layer}.weight"].t() for layer in ("deform0", "deform1", "deform2", "colour0", "colour1", "colour2")}
         waves = [f(x_t * (math.pi * 2.0**k)) for k in range(torso.position_octaves) for f in (torch.sin, torch.cos)]
-        position = torch.cat([x_t, *waves], dim=1).to(dtype)
+        position = torch.cat([x_t, *waves], dim=1)
         bias = self["torso.deform0.pose_condition"] @ pose + self["torso.deform0.bias"]
-        h = torch.relu(position @ self._w("torso.deform0") + bias.to(dtype))
-        h = torch.relu(h @ self._w("torso.deform1"))
-        shift = torch.tanh((h @ self._w("torso.deform2")).float()) * torso.max_deformation
-        f = self.encode(x_t + shift, self["torso.grid"], torso.grid).to(dtype)
+        h = torch.relu(position @ weights["deform0"] + bias)
+        h = torch.relu(h @ weights["deform1"])
+        shift = torch.tanh(h @ weights["deform2"]) * torso.max_deformation
+        f = self.encode(x_t + shift, self["torso.grid"], torso.grid)
         bias = self["torso.colour0.appearance_condition"] @ appearance + self["torso.colour0.bias"]
-        h = torch.relu(f @ self._w("torso.colour0") + bias.to(dtype))
-        h = torch.relu(h @ self._w("torso.colour1"))
-        rgba = torch.sigmoid((h @ self._w("torso.colour2")).float())
+        h = torch.relu(f @ weights["colour0"] + bias)
+        h = torch.relu(h @ weights["colour1"])
+        rgba = torch.sigmoid(h @ weights["colour2"])
         return rgba[:, :3], rgba[:, 3], shift
 
 
 def gate(x: Float[Tensor, "n 3"], region: RegionConfig) -> Float[Tensor, " n"]:
     """How much a condition may act at `x`: 0 outside the region, 1 well inside."""
-    r = ((x - torch.tensor(region.centre)) / torch.tensor(region.radii)).norm(dim=1)
+    r = ((x - x.new_tensor(region.centre)) / x.new_tensor(region.radii)).norm(dim=1)
     t = ((1.0 - r) / region.softness).clamp(0.0, 1.0)
     return t * t * (3.0 - 2.0 * t)

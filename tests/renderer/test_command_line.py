@@ -38,6 +38,7 @@ def test_dispatch_rejects_an_unknown_command_in_one_line(capsys: pytest.CaptureF
         (["renderer", "render", "--audio", "a.wav"], "--out"),
         (["renderer", "bench", "--size", "7"], "7"),
         (["editing", "train", "none", "--out", "a.avatar"], "none"),
+        (["editing", "train", "none", "--out", "a.avatar", "--device", "tpu"], "tpu"),
         (["editing", "evaluate", "nobody", "--dataset", "none"], "nobody"),
         (["editing", "look-ahead", "none", "--held-out", "none", "--look-aheads", "fast"], "fast"),
     ],
@@ -52,7 +53,7 @@ def test_commands_answer_bad_input_with_one_line(command: list[str], named: str,
 
 
 COMMANDS = [["renderer"], ["renderer", "render"], ["renderer", "bench"], ["editing"]]
-COMMANDS += [["editing", name] for name in ("capture", "train", "evaluate", "synthesize", "look-ahead")]
+COMMANDS += [["editing", name] for name in ("capture", "train", "edit", "evaluate", "synthesize", "look-ahead")]
 
 
 @pytest.mark.parametrize("command", COMMANDS)

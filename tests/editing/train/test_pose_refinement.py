@@ -176,3 +176,13 @@ def test_training_finds_disturbed_poses(tiny_take: Path, tmp_path: Path) -> None
     before, after = (picture_error_px(exact, p, truth) for p in (dataset.track.camera_from_head, clip.poses))
     assert before > 0.3
     assert after < 0.6 * before
+
+
+def test_settled_poses_of_other_frames_follow_their_neighbours() -> None:
+    captured = random_poses(6)
+    refinement = PoseRefinement(captured, 0.1, np.array([0, 1, 3, 5]))
+    with torch.no_grad():
+        refinement.updates[:, 3] = torch.tensor([0.1, 0.1, 9.0, 0.3, 9.0, 0.3])
+    shift = refinement.settled().numpy()[:, 0, 3] - captured[:, 0, 3]
+    np.testing.assert_allclose(shift[[0, 1, 3, 5]], [0.1, 0.1, 0.3, 0.3], atol=1e-6)
+    assert 0.15 < shift[2] < 0.25 and 0.25 < shift[4] < 0.3

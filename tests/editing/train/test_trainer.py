@@ -12,14 +12,16 @@ import pytest
 import torch
 
 from editing.dataset import Dataset
+from editing.evaluate.judges import Judges
 from editing.evaluate.metrics import psnr_db
 from editing.evaluate.self_driven import evaluate
+from editing.landmarks import LANDMARK_NAMES
 from editing.train.clip import TrainingClip
 from editing.train.command import field_config_for
 from editing.train.command import main as train_main
 from editing.train.config import TrainConfig
 from editing.train.occupancy import visual_hull
-from editing.train.speech import SpeechLessons
+from editing.train.speech import SpeechLessons, between_frames, mouth_targets
 from editing.train.trainer import Trainer
 from renderer.audio.encoder import AudioEncoder
 from renderer.avatar_file import load_avatar, save_avatar
@@ -34,6 +36,7 @@ if TYPE_CHECKING:
 CONFIG = TrainConfig(speech_steps=30, head_steps=60, lips_steps=4, torso_steps=60, speech_frames_per_step=32, frames_per_step=4,
                       samples_per_step=8192, torso_pixels_per_step=2048,
                      prune_after=20, patch_px=8, threads=1)  # fmt: skip
+PICTURES_ONLY = Judges(no_detector="not asked")
 REFINING = dataclasses.replace(CONFIG, pose_rate=1e-3, pose_start_step=4)
 BRIEF = {"speech_steps": 1, "head_steps": 6, "lips_steps": 1, "torso_steps": 2, "pose_start_step": 0}
 """Torch's threads wait busily for one another: on a machine with other work a step takes most of a second."""
@@ -78,15 +81,16 @@ def test_training_learns_the_head_and_the_torso(clip: TrainingClip, tmp_path: Pa
     assert avatar.encoder.sha256 == encoder.spec.sha256
     grid = run.occupancy.grid.numpy()
     assert 0 < avatar.occupancy.sum() < grid.sum() and not (avatar.occupancy & ~grid).any()
-    # Tightened twice, in the middle and at the end.
+    # Tightened three times on the way, and at the end.
     assert avatar.occupancy.sum() < 0.5 * visual_hull(clip, run.field.config).sum(), "the avatar keeps cells that its pictures do not need"
     again = trainer(clip, tmp_path / "again.checkpoint")
     again.start_from(avatar)
     np.testing.assert_array_equal(again.field["head.density1.weight"].detach().numpy(), avatar.tensors["head.density1.weight"])
     assert again.occupancy.grid.sum() <= run.occupancy.grid.sum()
     frames = range(0, clip.n_frames, 6)
-    result = evaluate(avatar, clip.dataset, encoder, frames, backend="torch")
-    generous = evaluate(avatar.replace(occupancy=run.occupancy.grid.numpy()), clip.dataset, encoder, frames, backend="torch")
+    result = evaluate(avatar, clip.dataset, encoder, frames, backend="torch", judges=PICTURES_ONLY)
+    loose = avatar.replace(occupancy=run.occupancy.grid.numpy())
+    generous = evaluate(loose, clip.dataset, encoder, frames, backend="torch", judges=PICTURES_ONLY)
     assert result["psnr_db"] > generous["psnr_db"] - 0.1, "cells were dropped that the pictures need"
     truth = np.asarray(clip.dataset.frames[0])
     assert result["psnr_db"] > psnr_db(truth, np.asarray(clip.dataset.background)) + 2.0, "worse than the empty background"
@@ -186,3 +190,39 @@ def test_train_rejects_bad_options(
     monkeypatch.chdir(tmp_path)
     with pytest.raises(BadInput, match=message):
         train_main([o.format(take=tiny_take) for o in options])
+
+
+def test_a_persons_lips_are_described_however_the_head_is_turned(tiny_take: Path) -> None:
+    dataset = Dataset.open(tiny_take)
+    n = dataset.meta.n_frames
+    # A flat face whose mouth opens and widens by turns, seen at the take's own poses.
+    rest = np.random.default_rng(0).normal(0.0, 0.1, (len(LANDMARK_NAMES), 2))
+    phase = np.arange(n) * 0.7
+    wide, opening = np.sin(phase), np.cos(1.7 * phase)
+    points = np.repeat(rest[None], n, 0)
+    points[..., 0] += 0.05 * wide[:, None] * rest[:, 0]
+    points[..., 1] += 0.1 * opening[:, None] * rest[:, 1]
+    head = np.concatenate([points, np.full((n, len(rest), 1), dataset.meta.audio_region.centre[2])], axis=2)
+    pose, camera = dataset.track.camera_from_head.astype(float), dataset.meta.camera
+    seen = np.einsum("nij,nkj->nki", pose[:, :3, :3], head) + pose[:, None, :3, 3]
+    landmarks = np.stack([seen[..., 0] / seen[..., 2] * camera.fx + camera.cx, seen[..., 1] / seen[..., 2] * camera.fy + camera.cy], axis=2)
+    person = dataclasses.replace(
+        dataset,
+        meta=dataclasses.replace(dataset.meta, landmark_names=LANDMARK_NAMES),
+        track=dataclasses.replace(dataset.track, landmarks=landmarks.astype(np.float32), articulation=None, articulation_names=()),
+    )
+    targets = mouth_targets(person, np.arange(0, n, 2))
+    shapes = targets[:, :-1]
+    assert shapes.shape[1] == 2, "two ways to move, two components"
+    np.testing.assert_array_equal(targets[:, -1], dataset.track.lip_opening)
+    design = np.column_stack([shapes, np.ones(n)])
+    for curve in (wide, opening):
+        fitted = design @ np.linalg.lstsq(design, curve, rcond=None)[0]
+        assert np.abs(fitted - curve).max() < 0.02
+
+
+def test_lessons_go_on_between_frames_and_over_a_short_gap() -> None:
+    targets = np.arange(20, dtype=float)[:, None] ** 2
+    steps, values = between_frames(np.array([0, 1, 3, 9, 10]), targets)
+    assert steps.tolist() == [0, 1, 2, 3, 4, 5, 6, 18, 19, 20], "two steps a frame, and none in a gap of six frames"
+    np.testing.assert_allclose(values[:, 0], [0, 0.5, 1, 3, 5, 7, 9, 81, 90.5, 100])

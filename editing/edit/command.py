@@ -1,0 +1,123 @@
+"""`python -m editing edit`: an avatar and an instruction become another avatar."""
+
+from __future__ import annotations
+
+import argparse
+import shutil
+import sys
+from pathlib import Path
+from typing import Any
+
+from renderer.command_line import OneLineParser
+from renderer.errors import BadInput
+
+
+def parser() -> argparse.ArgumentParser:
+    """The command's options."""
+    prog = "python -m editing edit"
+    p = OneLineParser(
+        prog=prog,
+        usage=f'{prog} AVATAR --instruction "…" --out B.avatar [options]',
+        description="Edit an avatar by an instruction (Instruct-NeuralTalker).",
+        epilog=_known(),
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    p.add_argument("avatar", help="avatar file or name")
+    p.add_argument("--instruction", required=True, help="what to change, in English")
+    p.add_argument("--out", type=Path, required=True, help="avatar file to write (*.avatar)")
+    p.add_argument("--editor", default="builtin", help="builtin, ip2p, or an InstructPix2Pix hub name or folder")
+    p.add_argument("--strength", type=float, default=1.0, help="of the edit, above 0, to 1 (default 1)")
+    p.add_argument("--strategy", default="progressive", metavar="NAME", help="progressive, one-time or iterative")
+    p.add_argument("--rounds", type=int, default=3, help="dataset updates K (default 3)")
+    p.add_argument("--frames", type=int, default=200, help="frames to edit N (default 200)")
+    p.add_argument("--text-guidance", type=float, nargs=2, default=(3.0, 6.0), metavar=("LOW", "HIGH"), help="s_T (default 3 6)")
+    p.add_argument("--diffusion-steps", type=int, nargs=2, default=(10, 20), metavar=("LOW", "HIGH"), help="t (default 10 20)")
+    p.add_argument("--image-guidance", type=float, default=1.5, help="s_I (default 1.5)")
+    p.add_argument("--inconsistency", type=float, default=0.0, help="builtin: frames differ on purpose, 0 to 2 (default 0)")
+    p.add_argument("--head-steps", type=int, help="of all rounds together (default 3000)")
+    p.add_argument("--lips-steps", type=int, help="(default 900)")
+    p.add_argument("--torso-steps", type=int, help="(default 1500)")
+    p.add_argument("--seed", type=int, default=0, help="random seed (default 0)")
+    p.add_argument("--threads", type=int, default=2, help="CPU threads (default 2)")
+    p.add_argument("--restart", action="store_true", help="forget what an earlier run began")
+    return p
+
+
+def _known() -> str:
+    from editing.image_editors import known_instructions
+
+    return "builtin understands: " + "; ".join(look.name for look in known_instructions())
+
+
+def main(argv: list[str]) -> int:
+    """Run the command."""
+    arguments = parser().parse_args(argv)
+    if arguments.out.suffix != ".avatar":
+        raise BadInput(f"--out {arguments.out}: the name must end in .avatar")
+    if not arguments.out.parent.is_dir():
+        raise BadInput(f"--out {arguments.out}: the folder {arguments.out.parent} does not exist")
+    if not 1 <= arguments.threads <= 256:
+        raise BadInput(f"--threads {arguments.threads}: 1 to 256 are possible")
+
+    from editing.edit.job import EditJob, EditRequest
+    from editing.edit.optimise import OptimisationSteps
+    from editing.edit.schedule import EditSchedule
+    from editing.image_editors import BUILTIN, open_image_editor
+    from renderer.audio.export import load_encoder
+    from renderer.avatar_file import load_avatar
+    from renderer.library import find_avatar
+    from renderer.render import check_encoder
+
+    guidance, diffusion = tuple(arguments.text_guidance), tuple(arguments.diffusion_steps)
+    schedule = EditSchedule(arguments.strategy, arguments.rounds, arguments.frames, guidance, diffusion)
+    given = {name: getattr(arguments, f"{name}_steps") for name in ("head", "lips", "torso")}
+    steps = OptimisationSteps(**{name: value for name, value in given.items() if value is not None})
+    request = EditRequest(
+        arguments.instruction, schedule, steps, arguments.image_guidance, arguments.strength, arguments.seed, arguments.threads
+    )
+    for round_ in schedule.plan(schedule.frames):
+        request.settings(round_)
+    if arguments.inconsistency and arguments.editor != BUILTIN:
+        raise BadInput(f"--inconsistency {arguments.inconsistency:g}: only the built-in editor can be made inconsistent on purpose")
+    options = {"inconsistency": arguments.inconsistency} if arguments.editor == BUILTIN else {}
+    editor = open_image_editor(arguments.editor, **options)
+    path = find_avatar(arguments.avatar)
+    avatar = load_avatar(path)
+    encoder = load_encoder(avatar.encoder.id)
+    check_encoder(avatar, encoder)
+    if arguments.restart:
+        shutil.rmtree(arguments.out.with_name(f"{arguments.out.stem}.edit"), ignore_errors=True)
+    job = EditJob(path, avatar, arguments.out, request, editor, encoder)
+    bar = _Bar()
+    try:
+        sha256 = job.run(bar)
+    except KeyboardInterrupt:
+        print("\ninterrupted; run the same command again to go on", flush=True)
+        return 130
+    finally:
+        bar.close()
+    print(f"wrote {arguments.out} (SHA-256 {sha256[:12]}…)")
+    return 0
+
+
+class _Bar:
+    """A progress bar for each stage of each round."""
+
+    def __init__(self) -> None:
+        self._bar: Any = None
+        self._stage = ""
+
+    def __call__(self, state: dict[str, Any]) -> None:
+        from tqdm import tqdm
+
+        stage = f"round {state['round']}/{state['rounds']}, {state['stage']}"
+        if stage != self._stage:
+            self.close()
+            self._stage = stage
+            self._bar = tqdm(total=state["steps"], desc=stage, file=sys.stderr)
+        self._bar.update(state["step"] - self._bar.n)
+
+    def close(self) -> None:
+        if self._bar is not None:
+            self._bar.close()
+            self._bar = None

@@ -1,0 +1,250 @@
+"""A whole edit, step by step in a folder beside the avatar that it makes, so that it can be stopped anywhere and go on.
+
+OUT.edit/request.json    what was asked for; another request does not go on from it
+OUT.edit/frames.npy      what the field rendered at the beginning of the round
+OUT.edit/edited.npy      the dataset: every frame as it was last edited
+OUT.edit/progress.json   for whoever watches: round, stage, step, steps, and the previews that there are
+OUT.edit/round_K.avatar  the avatar after round K; the rounds' checkpoint beside it
+OUT.edit/round_K.png     original, edited and rendered frames
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import shutil
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from editing.edit.edited_clip import edited_clip
+from editing.edit.optimise import OptimisationSteps, one_appearance, optimised
+from editing.edit.originals import Originals
+from editing.edit.schedule import EditSchedule, Round
+from editing.image_editors.editor import EditSettings
+from renderer import __version__
+from renderer.avatar import Lineage
+from renderer.avatar_file import file_sha256, load_avatar, save_avatar
+from renderer.errors import BadInput
+from renderer.images import encode_picture
+from renderer.poster import draw_poster
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from pathlib import Path
+
+    from jaxtyping import UInt8
+
+    from editing.image_editors.editor import ImageEditor
+    from editing.train.stages import StepReport
+    from renderer.audio.encoder import AudioEncoder
+    from renderer.avatar import Avatar
+
+SHEET_FRAMES = 6
+PROGRESS_EVERY_STEPS = 10
+
+
+@dataclass(frozen=True)
+class EditRequest:
+    """What is asked for."""
+
+    instruction: str
+    schedule: EditSchedule = field(default_factory=EditSchedule)
+    steps: OptimisationSteps = field(default_factory=OptimisationSteps)
+    image_guidance: float = 1.5
+    strength: float = 1.0
+    seed: int = 0
+    threads: int = 2
+
+    def settings(self, round_: Round) -> EditSettings:
+        """Of the image editor in one round. Raises BadInput for what no editor could do."""
+        return EditSettings(self.instruction, round_.text_guidance, self.image_guidance, round_.steps, self.seed, self.strength)
+
+
+class EditJob:
+    """One edit of one avatar."""
+
+    def __init__(self, source: Path, avatar: Avatar, out: Path, request: EditRequest, editor: ImageEditor, encoder: AudioEncoder) -> None:
+        """Raises BadInput where the instruction cannot be followed, or where OUT.edit was begun with another request."""
+        editor.check(request.instruction)
+        self._avatar, self._out, self._request, self._editor, self._encoder = avatar, out, request, editor, encoder
+        self._folder = out.with_name(f"{out.stem}.edit")
+        self._parent = file_sha256(source)
+        self._begin()
+
+    def _begin(self) -> None:
+        wanted = {"parent": self._parent, "editor": self._editor.name, "version": __version__, **dataclasses.asdict(self._request)}
+        wanted.pop("threads")
+        wanted = json.loads(json.dumps(wanted))
+        request = self._folder / "request.json"
+        if request.is_file():
+            found = json.loads(request.read_text(encoding="utf-8"))
+            changed = [key for key in wanted if found.get(key) != wanted[key]]
+            if changed:
+                raise BadInput(
+                    f"{self._folder} was begun with {changed[0]} {found.get(changed[0])!r}, now it is {wanted[changed[0]]!r}; "
+                    "ask for the same to go on, or remove that folder (or pass --restart)"
+                )
+            return
+        self._folder.mkdir(exist_ok=True)
+        self._write(request, json.dumps(wanted, indent=1).encode())
+
+    def run(self, note: Callable[[dict[str, Any]], None]) -> str:
+        """Make the avatar and remove the folder; returns the file's SHA-256. `note` gets what progress.json gets.
+
+        A KeyboardInterrupt or a fault leaves the folder as it is: the same request goes on from there.
+        """
+        request = self._request
+        originals = Originals.of(self._avatar, self._encoder, request.schedule.frames, request.threads)
+        n = len(originals.pictures)
+        plan = request.schedule.plan(n)
+        start = one_appearance(self._avatar, n)
+        done = self._rounds_done()
+        avatar = start if done == 0 else load_avatar(self._round(done))
+        for index in range(done, len(plan)):
+            round_ = plan[index]
+            report = self._reporter(note, index, len(plan))
+            rendered = self._rendered(index, avatar, originals, report)
+            edited = self._edited(index, round_, rendered, originals, report)
+            clip = edited_clip(self._avatar, originals, edited, self._encoder, f"{self._parent[:16]} {request.instruction} round {index}")
+            config = request.steps.config(round_.share, request.threads, request.seed + index)
+            # A checkpoint belongs to its round: another round's clip has another name.
+            checkpoint = self._folder / f"round_{index + 1}.checkpoint"
+            avatar = optimised(avatar, clip, self._encoder, config, checkpoint, report.training)
+            save_avatar(avatar, self._round(index + 1))
+            # The file's grids are rounded; a run that was not stopped goes on with the same ones.
+            avatar = load_avatar(self._round(index + 1))
+            checkpoint.unlink(missing_ok=True)
+            self._sheet(index + 1, avatar, originals, edited)
+            for name in (f"frames_{index + 1}.npy", f"round_{index}.avatar"):
+                (self._folder / name).unlink(missing_ok=True)
+        return self._finish(avatar)
+
+    def _finish(self, avatar: Avatar) -> str:
+        whole = self._avatar
+        schedule = {**json.loads(json.dumps(dataclasses.asdict(self._request.schedule))), **dataclasses.asdict(self._request.steps)}
+        lineage = Lineage(
+            program_version=__version__,
+            seed=self._request.seed,
+            schedule=json.dumps(schedule, sort_keys=True),
+            parent_sha256=self._parent,
+            instruction=self._request.instruction,
+            editor=self._editor.name,
+        )
+        # The original's tracks: styles of one person share them, so a swap moves no head.
+        avatar = avatar.replace(
+            name=self._out.stem,
+            field_config=dataclasses.replace(avatar.field_config, n_appearances=1),
+            tensors={**avatar.tensors, **one_appearance(avatar, 1).tensors},
+            pose_track=whole.pose_track,
+            eye_track=whole.eye_track,
+            audio_track=whole.audio_track,
+            lineage=lineage,
+        )
+        sha256 = save_avatar(avatar.replace(poster=draw_poster(avatar, self._encoder.silence_features())), self._out)
+        shutil.rmtree(self._folder)
+        return sha256
+
+    # --- one round -------------------------------------------------------------------------------------------------------
+
+    def _rendered(self, index: int, avatar: Avatar, originals: Originals, report: _Reporter) -> UInt8[np.ndarray, "n h w 3"]:
+        """What the field shows now; in the first round that is the original."""
+        path = self._folder / f"frames_{index + 1}.npy"
+        if path.is_file():
+            return np.asarray(np.load(path))
+        frames = range(len(originals.pictures))
+        rendered = originals.pictures
+        if index > 0:
+            progress = report.counting("rendering", len(frames))
+            rendered = originals.moments.render(avatar, frames, self._request.threads, progress=progress)
+        self._save(path, rendered)
+        return rendered
+
+    def _edited(
+        self, index: int, round_: Round, rendered: UInt8[np.ndarray, "n h w 3"], originals: Originals, report: _Reporter
+    ) -> UInt8[np.ndarray, "n h w 3"]:
+        """The dataset after this round's update. Frames that are edited stay so if the job is stopped in between."""
+        path, marks = self._folder / "edited.npy", self._folder / "edited_in_round.npy"
+        edited = np.array(np.load(path)) if path.is_file() else originals.pictures.copy()
+        last_round = np.load(marks) if marks.is_file() else np.full(len(edited), -1)
+        todo = [k for k in round_.frames if last_round[k] < index]
+        settings, count = self._request.settings(round_), report.counting("editing", len(round_.frames))
+        for first in range(0, len(todo), SAVE_EVERY_FRAMES):
+            chosen = np.array(todo[first : first + SAVE_EVERY_FRAMES])
+            condition = originals.pictures[chosen] if round_.original_condition else None
+            already = len(round_.frames) - len(todo) + first
+            edited[chosen] = self._editor.edit(
+                rendered[chosen],
+                condition,
+                settings,
+                indices=[int(k) for k in originals.moments.indices[chosen]],
+                guide=_of(originals, chosen),
+                progress=lambda done, already=already: count(already + done),  # type: ignore[misc]
+            )
+            last_round[chosen] = index
+            self._save(path, edited)
+            self._save(marks, last_round)
+        return edited
+
+    def _sheet(self, number: int, avatar: Avatar, originals: Originals, edited: UInt8[np.ndarray, "n h w 3"]) -> None:
+        chosen = np.unique(np.linspace(0, len(edited) - 1, SHEET_FRAMES).astype(int))
+        rendered = originals.moments.render(avatar, [int(k) for k in chosen], self._request.threads)
+        rows = [np.hstack(list(row)) for row in (originals.pictures[chosen], edited[chosen], rendered)]
+        self._write(self._folder / f"round_{number}.png", encode_picture(np.vstack(rows), "png"))
+
+    # --- files -----------------------------------------------------------------------------------------------------------
+
+    def _round(self, number: int) -> Path:
+        return self._folder / f"round_{number}.avatar"
+
+    def _rounds_done(self) -> int:
+        return max((int(path.stem.removeprefix("round_")) for path in self._folder.glob("round_*.avatar")), default=0)
+
+    def _reporter(self, note: Callable[[dict[str, Any]], None], index: int, n_rounds: int) -> _Reporter:
+        def write(state: dict[str, Any]) -> None:
+            previews = sorted((path.name for path in self._folder.glob("round_*.png")), key=lambda name: int(name[6:-4]))
+            whole = {"round": index + 1, "rounds": n_rounds, **state, "previews": previews}
+            self._write(self._folder / "progress.json", json.dumps(whole).encode())
+            note(whole)
+
+        return _Reporter(write)
+
+    def _save(self, path: Path, array: np.ndarray) -> None:
+        temporary = path.with_name(f".{path.name}")
+        with temporary.open("wb") as file:
+            np.save(file, array)
+        temporary.replace(path)
+
+    def _write(self, path: Path, data: bytes) -> None:
+        temporary = path.with_name(f".{path.name}")
+        temporary.write_bytes(data)
+        temporary.replace(path)
+
+
+SAVE_EVERY_FRAMES = 20
+
+
+class _Reporter:
+    """Tells one round's stages."""
+
+    def __init__(self, write: Callable[[dict[str, Any]], None]) -> None:
+        self._write = write
+
+    def counting(self, stage: str, total: int) -> Callable[[int], None]:
+        """To be called with the number of frames that are done."""
+        return lambda done: self._write({"stage": stage, "step": done, "steps": total})
+
+    def training(self, stage: str, step: int, n_steps: int, result: StepReport) -> None:
+        if step % PROGRESS_EVERY_STEPS == 0 or step == n_steps:
+            self._write({"stage": stage, "step": step, "steps": n_steps, "psnr_db": round(result.psnr_db, 2)})
+
+
+def _of(originals: Originals, chosen: np.ndarray) -> Any:
+    """The guide's part for frames that need not be neighbours."""
+    guide = originals.guide
+    values = {
+        field.name: None if getattr(guide, field.name) is None else getattr(guide, field.name)[chosen]
+        for field in dataclasses.fields(guide)
+    }
+    return dataclasses.replace(guide, **values)

@@ -1,0 +1,31 @@
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import pytest
+
+from editing.edit.command import main
+from renderer.errors import BadInput
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+
+@pytest.mark.parametrize(
+    ("arguments", "named"),
+    [
+        (["--instruction", "bronze statue", "--out", "x.wrong"], "must end in .avatar"),
+        (["--instruction", "bronze statue", "--out", "nowhere/x.avatar"], "does not exist"),
+        (["--instruction", " ", "--out", "x.avatar"], "the instruction is empty"),
+        (["--instruction", "bronze statue", "--out", "x.avatar", "--rounds", "0"], "--rounds 0"),
+        (["--instruction", "bronze statue", "--out", "x.avatar", "--editor", "photoshop"], "photoshop"),
+        (["--instruction", "bronze statue", "--out", "x.avatar", "--editor", "a/b", "--inconsistency", "1"], "--inconsistency 1"),
+        (["--instruction", "give him wings", "--out", "x.avatar"], "wings"),
+    ],
+)
+def test_edit_answers_bad_input_with_one_line(arguments: list[str], named: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(BadInput, match=named) as caught:
+        main(["bundled", *arguments])
+    assert len(str(caught.value).splitlines()) == 1
+    assert list(tmp_path.iterdir()) == []
