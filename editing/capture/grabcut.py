@@ -254,7 +254,6 @@ def evidence(view: View, plate: CleanPlate, colours: Colours) -> Float[np.ndarra
     along = np.where(along > 0, 0.0, along)  # hair and shoulders: below the skull only the distance sideways counts
     away = np.hypot(across / REACH_RADII[0], along / REACH_RADII[1]) / view.unit_px
     by_place = np.interp(away, (0.4, 0.6, 1.0), (2.0, 0.0, -4.0))
-    by_place = np.where(view.ellipse(DOME_RADII, DOME_LIFT), np.maximum(by_place, 1.5), by_place)
     by_place = np.where(view.shoulders(), np.maximum(by_place, 0.5), by_place)
     return np.asarray(cv2.GaussianBlur(by_colour + by_plate + by_place, (0, 0), 1.0))
 
