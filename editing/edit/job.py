@@ -11,6 +11,7 @@ OUT.edit/round_K.png     original, edited and rendered frames
 from __future__ import annotations
 
 import dataclasses
+import io
 import json
 import shutil
 from dataclasses import dataclass, field
@@ -43,6 +44,8 @@ if TYPE_CHECKING:
 
 SHEET_FRAMES = 6
 PROGRESS_EVERY_STEPS = 10
+SAVE_EVERY_FRAMES = 20
+"""Edited frames that a stop may lose."""
 
 
 @dataclass(frozen=True)
@@ -179,7 +182,7 @@ class EditJob:
                 condition,
                 settings,
                 indices=[int(k) for k in originals.moments.indices[chosen]],
-                guide=_of(originals, chosen),
+                guide=originals.guide.part(chosen),
                 progress=lambda done, already=already: count(already + done),  # type: ignore[misc]
             )
             last_round[chosen] = index
@@ -211,18 +214,18 @@ class EditJob:
         return _Reporter(write)
 
     def _save(self, path: Path, array: np.ndarray) -> None:
-        temporary = path.with_name(f".{path.name}")
-        with temporary.open("wb") as file:
-            np.save(file, array)
-        temporary.replace(path)
+        data = io.BytesIO()
+        np.save(data, array)
+        self._write(path, data.getvalue())
 
     def _write(self, path: Path, data: bytes) -> None:
         temporary = path.with_name(f".{path.name}")
-        temporary.write_bytes(data)
-        temporary.replace(path)
-
-
-SAVE_EVERY_FRAMES = 20
+        try:
+            temporary.write_bytes(data)
+            temporary.replace(path)
+        except OSError as error:
+            temporary.unlink(missing_ok=True)
+            raise BadInput(f"cannot write {path}: {error.strerror}; make room, and the same command goes on from here") from error
 
 
 class _Reporter:
@@ -238,13 +241,3 @@ class _Reporter:
     def training(self, stage: str, step: int, n_steps: int, result: StepReport) -> None:
         if step % PROGRESS_EVERY_STEPS == 0 or step == n_steps:
             self._write({"stage": stage, "step": step, "steps": n_steps, "psnr_db": round(result.psnr_db, 2)})
-
-
-def _of(originals: Originals, chosen: np.ndarray) -> Any:
-    """The guide's part for frames that need not be neighbours."""
-    guide = originals.guide
-    values = {
-        field.name: None if getattr(guide, field.name) is None else getattr(guide, field.name)[chosen]
-        for field in dataclasses.fields(guide)
-    }
-    return dataclasses.replace(guide, **values)

@@ -18,7 +18,7 @@ from renderer.errors import BadInput
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from jaxtyping import Float32, UInt8
+    from jaxtyping import Float32, Int, UInt8
 
     from editing.image_editors.editor import Progress
     from editing.landmarks import LandmarkDetector
@@ -45,7 +45,7 @@ class Guide:
             if value is not None and value.shape != fits:
                 raise BadInput(f"guide: {name} have shape {value.shape}, wanted {fits}")
 
-    def part(self, chosen: slice) -> Guide:
+    def part(self, chosen: slice | Int[np.ndarray, " k"]) -> Guide:
         """Of some of the frames."""
         values = (self.landmarks, self.labels, self.person, self.originals)
         return Guide(*(None if value is None else value[chosen] for value in values))

@@ -125,3 +125,17 @@ def test_an_instruction_that_the_editor_does_not_know_leaves_nothing_behind(
     with pytest.raises(BadInput, match="only red is known"):
         start(avatar, encoder, tmp_path, redder, EditRequest("blue"))
     assert [path.name for path in tmp_path.iterdir()] == ["source.avatar"]
+
+
+def test_a_full_disk_is_one_line_and_what_was_done_stays(
+    avatar: Avatar, encoder: AudioEncoder, tmp_path: Path, redder: Redder, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    request = EditRequest("red", EditSchedule("one-time", frames=4), OptimisationSteps(2, 2, 2), threads=1)
+    job = start(avatar, encoder, tmp_path, redder, request)
+    with monkeypatch.context() as full:
+        full.setattr("pathlib.Path.write_bytes", lambda path, data: (_ for _ in ()).throw(OSError(28, "No space left on device")))
+        with pytest.raises(BadInput, match=r"cannot write .*red\.edit.*No space left on device"):
+            job.run(silent)
+    assert not (tmp_path / "red.avatar").exists()
+    assert [path.name for path in (tmp_path / "red.edit").iterdir()] == ["request.json"]
+    start(avatar, encoder, tmp_path, redder, request).run(silent)
