@@ -21,6 +21,7 @@ from renderer.avatar import TORSO_MASK_RESOLUTION, Avatar, EncoderIdentity, Line
 from renderer.errors import BadAvatar, BadInput
 from renderer.field.config import FieldConfig
 from renderer.field.parameters import parameter_shapes
+from renderer.refiner.config import Refiner, RefinerConfig
 from renderer.types import Camera
 
 if TYPE_CHECKING:
@@ -51,6 +52,8 @@ def save_avatar(avatar: Avatar, path: Path | str) -> str:
     tensors["eye_track"] = np.ascontiguousarray(avatar.eye_track, dtype=np.float32)
     if avatar.poster is not None:
         tensors["poster"] = np.ascontiguousarray(avatar.poster)
+    if avatar.refiner is not None:
+        tensors |= {name: np.ascontiguousarray(array, np.float32) for name, array in avatar.refiner.tensors.items()}
     header = {
         "format": FORMAT_VERSION,
         "name": avatar.name,
@@ -63,6 +66,8 @@ def save_avatar(avatar: Avatar, path: Path | str) -> str:
         "n_track": len(avatar.pose_track),
         "poster": avatar.poster is not None,
     }
+    if avatar.refiner is not None:
+        header["refiner"] = avatar.refiner.config.to_json()
     data = save(tensors, metadata={HEADER_KEY: json.dumps(header, sort_keys=True)})
     temporary = path.with_name(f".{path.name}.{os.getpid()}.partial")
     try:
@@ -182,6 +187,9 @@ def _load(path: Path, layout: dict[str, Any], header: dict[str, Any]) -> Avatar:
     }
     if header.get("poster"):
         expected["poster"] = ((camera.height, camera.width, 3), "U8")
+    refiner_config = None if header.get("refiner") is None else RefinerConfig.from_json(_object(header, "refiner"))
+    refiner_shapes = {} if refiner_config is None else refiner_config.shapes()
+    expected |= {name: (shape, "F32") for name, shape in refiner_shapes.items()}
     _check_layout(layout, expected, path.stat().st_size)
     arrays = _read_tensors(path, layout)
     resolution = config.occupancy_resolution
@@ -200,6 +208,7 @@ def _load(path: Path, layout: dict[str, Any], header: dict[str, Any]) -> Avatar:
         subject=_object(header, "subject"),
         lineage=_dataclass(Lineage, header, "lineage"),
         poster=arrays.get("poster"),
+        refiner=None if refiner_config is None else Refiner(refiner_config, {name: arrays[name] for name in refiner_shapes}),
     )
 
 

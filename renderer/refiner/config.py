@@ -61,7 +61,8 @@ class RefinerConfig:
             if not isinstance(value, int) or value < CHANNEL_STEP or value % CHANNEL_STEP:
                 raise BadInput(f"refiner {name} {value!r}: a multiple of {CHANNEL_STEP} is possible")
         if self.n_bytes > MAX_BYTES:
-            raise BadInput(f"a refiner of {self.features} features and {self.growth} growth takes {self.n_bytes} bytes; {MAX_BYTES} are possible")
+            sizes = f"{self.features} features and {self.growth} growth"
+            raise BadInput(f"a refiner of {sizes} takes {self.n_bytes} bytes; {MAX_BYTES} are possible")
 
     @property
     def n_bytes(self) -> int:

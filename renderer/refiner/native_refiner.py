@@ -57,7 +57,8 @@ class NativeRefiner:
         n_columns, n_rows = len(window.columns), len(window.rows)
         inside = 0 <= window.x <= width - n_columns and 0 <= window.y <= height - n_rows and n_columns > 0 and n_rows > 0
         if not inside or window.x % BLOCK_PX or window.y % BLOCK_PX:
-            raise ValueError(f"a window of {n_columns} x {n_rows} pixels at {window.x}, {window.y}; inside {width} x {height}, from even places")
+            place = f"{n_columns} x {n_rows} pixels at {window.x}, {window.y}"
+            raise ValueError(f"a window of {place}; one inside {width} x {height} that begins at even places was expected")
         if refine_weight == 0.0:
             return 0.0
         columns, rows = np.ascontiguousarray(window.columns, np.float32), np.ascontiguousarray(window.rows, np.float32)

@@ -36,6 +36,7 @@ class TorchRefiner(nn.Module):
                 scale = INITIAL_SHARE if 0 < i < N_CONVOLUTIONS - 1 else 1.0
                 deviation = 0.0 if i == N_CONVOLUTIONS - 1 else scale * (2.0 / (n_in * KERNEL_PX**2)) ** 0.5
                 convolution.weight.copy_(torch.randn(convolution.weight.shape, generator=generator) * deviation)
+                assert convolution.bias is not None
                 convolution.bias.zero_()
             self.add_module(f"conv{i}", convolution)
 
