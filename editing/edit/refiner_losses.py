@@ -70,7 +70,7 @@ class VggFeatures(nn.Module):
         tensors = {name: tensor for name, tensor in read_tensors(path, what).items() if not name.startswith("classifier.")}
         check_tensors(path, what, tensors, {f"features.{name}": tuple(t.shape) for name, t in layers.state_dict().items()})
         layers.load_state_dict({name.removeprefix("features."): tensor for name, tensor in tensors.items()}, strict=True)
-        self.layers = layers[: max(VGG_TAPS) + 1].eval().requires_grad_(False)
+        self.layers = nn.ModuleList(list(layers)[: max(VGG_TAPS) + 1]).eval().requires_grad_(False)
 
     def forward(self, pictures: Float[Tensor, "n h w 3"]) -> list[Float[Tensor, "n channels y x"]]:
         x = pictures.permute(0, 3, 1, 2)
@@ -96,11 +96,11 @@ OPPONENT = ((0.299, 0.587, 0.114), (0.5, -0.5, 0.0), (0.25, 0.25, -0.5))
 class FilterBank(nn.Module):
     """Phi where no trained network is at hand: an assumption beyond the paper, fixed, and the same everywhere.
 
-    First and second derivatives of a Gaussian along four orientations (the steerable filters of Freeman and Adelson, 1991), on luma and two
-    opponent colours, at three scales an octave apart. As in a network's first layers the positive and the negative part of each response are
-    features of their own, so that Gram matrices say which edges and lines meet, and how often: strokes, texture and palette, though not
-    what a picture shows. The smoothed colours are features too. Filters have a mean of 0, and BANK_GAIN brings their responses to the
-    magnitudes that VGG's features have, for which the lambdas were chosen.
+    First and second derivatives of a Gaussian along four orientations (the steerable filters of Freeman and Adelson, 1991), on luma and
+    two opponent colours, at three scales an octave apart. As in a network's first layers the positive and the negative part of each
+    response are features of their own, so that Gram matrices say which edges and lines meet, and how often: strokes, texture and palette,
+    though not what a picture shows. The smoothed colours are features too. Filters have a mean of 0, and BANK_GAIN brings their responses
+    to the magnitudes that VGG's features have, for which the lambdas were chosen.
     """
 
     kernels: Tensor
