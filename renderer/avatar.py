@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from jaxtyping import Bool, Float, UInt8
 
     from renderer.field.config import FieldConfig
+    from renderer.refiner.config import Refiner
     from renderer.types import Camera
 
 TORSO_MASK_RESOLUTION = 64
@@ -72,6 +73,8 @@ class Avatar:
     """A still to show before the avatar speaks, as large as the camera's picture."""
     audio_track: Float[np.ndarray, "n_steps feature_dim"] | None = field(default=None, repr=False)
     """What the encoder heard in the training clip, from step 0 on: edits are driven by it."""
+    refiner: Refiner | None = None
+    """Adds detail to what the field renders; None: the field's picture is shown as it is."""
 
     def __post_init__(self) -> None:
         check_parameters(self.field_config, self.tensors)

@@ -21,6 +21,7 @@ from renderer.avatar import TORSO_MASK_RESOLUTION, Avatar, EncoderIdentity, Line
 from renderer.errors import BadAvatar, BadInput
 from renderer.field.config import FieldConfig
 from renderer.field.parameters import parameter_shapes
+from renderer.refiner.config import Refiner, RefinerConfig
 from renderer.types import Camera
 
 if TYPE_CHECKING:
@@ -53,6 +54,8 @@ def save_avatar(avatar: Avatar, path: Path | str) -> str:
         tensors["poster"] = np.ascontiguousarray(avatar.poster)
     if avatar.audio_track is not None:
         tensors["audio_track"] = np.ascontiguousarray(avatar.audio_track, dtype=np.float16)
+    if avatar.refiner is not None:
+        tensors |= {name: np.ascontiguousarray(array, np.float32) for name, array in avatar.refiner.tensors.items()}
     header = {
         "format": FORMAT_VERSION,
         "name": avatar.name,
@@ -66,6 +69,8 @@ def save_avatar(avatar: Avatar, path: Path | str) -> str:
         "poster": avatar.poster is not None,
         "n_audio_steps": 0 if avatar.audio_track is None else len(avatar.audio_track),
     }
+    if avatar.refiner is not None:
+        header["refiner"] = avatar.refiner.config.to_json()
     data = save(tensors, metadata={HEADER_KEY: json.dumps(header, sort_keys=True)})
     temporary = path.with_name(f".{path.name}.{os.getpid()}.partial")
     try:
@@ -190,6 +195,9 @@ def _load(path: Path, layout: dict[str, Any], header: dict[str, Any]) -> Avatar:
         expected["poster"] = ((camera.height, camera.width, 3), "U8")
     if n_audio_steps:
         expected["audio_track"] = ((n_audio_steps, config.feature_dim), "F16")
+    refiner_config = None if header.get("refiner") is None else RefinerConfig.from_json(_object(header, "refiner"))
+    refiner_shapes = {} if refiner_config is None else refiner_config.shapes()
+    expected |= {name: (shape, "F32") for name, shape in refiner_shapes.items()}
     _check_layout(layout, expected, path.stat().st_size)
     arrays = _read_tensors(path, layout)
     resolution = config.occupancy_resolution
@@ -209,6 +217,7 @@ def _load(path: Path, layout: dict[str, Any], header: dict[str, Any]) -> Avatar:
         lineage=_dataclass(Lineage, header, "lineage"),
         poster=arrays.get("poster"),
         audio_track=arrays["audio_track"].astype(np.float32) if n_audio_steps else None,
+        refiner=None if refiner_config is None else Refiner(refiner_config, {name: arrays[name] for name in refiner_shapes}),
     )
 
 

@@ -39,6 +39,7 @@ def parser() -> argparse.ArgumentParser:
     p.add_argument("--backend", default="auto", help="auto, cpu or torch (default auto)")
     p.add_argument("--isa", default="auto", help="cpu backend: auto, or an instruction set by name (default auto)")
     p.add_argument("--threads", type=int, default=1, help="render threads (default 1)")
+    p.add_argument("--refine", default="auto", help="what a refiner works on: auto, picture, face or mouth (default auto)")
     p.add_argument("--json", action="store_true", help="print one JSON object")
     return p
 
@@ -51,7 +52,7 @@ def main(argv: list[str]) -> int:
 
     if arguments.frames < 1:
         raise BadInput(f"--frames {arguments.frames}: at least 1 is needed")
-    options = RenderOptions(size=arguments.size, threads=arguments.threads, isa=arguments.isa)
+    options = RenderOptions(size=arguments.size, threads=arguments.threads, isa=arguments.isa, refine_scope=arguments.refine)
     avatar = open_avatar(arguments.avatar)
     backend = open_backend(avatar, options, arguments.backend)
     try:

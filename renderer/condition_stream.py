@@ -12,7 +12,7 @@ import numpy as np
 
 from renderer.errors import BadInput
 from renderer.field.config import STEPS_PER_FRAME
-from renderer.types import FrameCondition
+from renderer.types import DEFAULT_REFINE_WEIGHT, FrameCondition
 
 if TYPE_CHECKING:
     from jaxtyping import Float, UInt8
@@ -54,6 +54,7 @@ class ConditionStream:
         seed: int = 0,
         smoothing: float = 0.0,
         background: UInt8[np.ndarray, "h w 3"] | None = None,
+        refine_weight: float = DEFAULT_REFINE_WEIGHT,
     ) -> None:
         """`silence` is what the encoder says of digital silence; `seed` picks where in the clip the idle motion begins."""
         self._silence = silence
@@ -63,6 +64,7 @@ class ConditionStream:
         self._phase = int(np.random.default_rng(seed).integers(len(avatar.pose_track))) if seed else 0
         self.smoothing = smoothing
         self.background = background
+        self.refine_weight = refine_weight
         self.avatar = avatar
         self._check(avatar)
 
@@ -119,6 +121,7 @@ class ConditionStream:
             eye_ratio=float(self.avatar.eye_track[row]),
             smoothing=self.smoothing,
             background=self.background,
+            refine_weight=self.refine_weight,
         )
 
     def _advance(self, frame: int) -> None:

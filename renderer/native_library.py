@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 
 DISTRIBUTION = "visavis"
 LIBRARY = "visavis_field"
-ABI_VERSION = 1
+ABI_VERSION = 2
 MAX_LEVELS = 16
 INSTALL_HINT = "no native library: install a C++ compiler (Debian: apt-get install g++) and run `pip install .` again"
 
@@ -96,6 +96,32 @@ class FrameStructure(ctypes.Structure):
     )
 
 
+N_REFINER_CONVOLUTIONS = 7
+
+
+class RefinerStructure(ctypes.Structure):
+    _fields_ = (
+        ("features", c_int32),
+        ("growth", c_int32),
+        ("weights", c_void_p * N_REFINER_CONVOLUTIONS),
+        ("biases", c_void_p * N_REFINER_CONVOLUTIONS),
+    )
+
+
+class RefinementStructure(ctypes.Structure):
+    _fields_ = (
+        ("width", c_int32),
+        ("height", c_int32),
+        ("x", c_int32),
+        ("y", c_int32),
+        ("n_columns", c_int32),
+        ("n_rows", c_int32),
+        ("columns", c_void_p),
+        ("rows", c_void_p),
+        ("refine_weight", c_float),
+    )
+
+
 def library_name(stem: str) -> str:
     """File name of a shared library on this platform."""
     if sys.platform == "win32":
@@ -143,6 +169,12 @@ def _declare(library: ctypes.CDLL, path: Path) -> ctypes.CDLL:
         "visavis_field_create": (c_void_p, [POINTER(FieldStructure), c_char_p, c_int32, POINTER(c_char), c_int32]),
         "visavis_field_render": (c_int32, [c_void_p, POINTER(FrameStructure), POINTER(c_uint8), POINTER(c_float), POINTER(c_double)]),
         "visavis_field_destroy": (None, [c_void_p]),
+        "visavis_refiner_create": (c_void_p, [POINTER(RefinerStructure), c_char_p, c_int32, POINTER(c_char), c_int32]),
+        "visavis_refiner_apply": (
+            c_int32,
+            [c_void_p, POINTER(RefinementStructure), POINTER(c_float), POINTER(c_uint8), POINTER(c_double)],
+        ),
+        "visavis_refiner_destroy": (None, [c_void_p]),
         "visavis_rgb_to_i420": (None, [POINTER(c_uint8), c_int32, c_int32, POINTER(c_uint8), POINTER(c_uint8), POINTER(c_uint8)]),
     }
     for name, (result, arguments) in declarations.items():

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 
 from renderer.command_line import OneLineParser
 from renderer.errors import BadInput, EncoderMismatch
+from renderer.types import DEFAULT_REFINE_WEIGHT
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -34,6 +35,8 @@ def parser() -> argparse.ArgumentParser:
     p.add_argument("--backend", default="auto", help="auto, cpu or torch (default auto)")
     p.add_argument("--threads", type=int, default=1, help="render threads (default 1)")
     p.add_argument("--smoothing", type=float, default=0.0, help="lip smoothing beta, 0 to 0.7 (default 0)")
+    p.add_argument("--omega", type=float, default=DEFAULT_REFINE_WEIGHT, help="detail of the refiner, 0 to 1 (default 0.8)")
+    p.add_argument("--refine", default="auto", help="what the refiner works on: auto, picture, face or mouth (default auto)")
     p.add_argument("--seed", type=int, default=0, help="where in the clip the idle motion begins (default 0)")
     p.add_argument("--background", type=Path, help="picture to show behind the person (default: the avatar's own)")
     return p
@@ -50,8 +53,10 @@ def main(argv: list[str]) -> int:
 
     if not 0.0 <= arguments.smoothing <= 0.7:
         raise BadInput(f"--smoothing {arguments.smoothing:g}: 0 to 0.7 is possible")
+    if not 0.0 <= arguments.omega <= 1.0:
+        raise BadInput(f"--omega {arguments.omega:g}: 0 to 1 is possible")
     avatar = open_avatar(arguments.avatar)
-    options = RenderOptions(size=arguments.size, threads=arguments.threads)
+    options = RenderOptions(size=arguments.size, threads=arguments.threads, refine_scope=arguments.refine)
     samples = read_sound_file(arguments.audio)
     encoder = load_encoder(arguments.encoder or avatar.encoder.id)
     check_encoder(avatar, encoder)
@@ -60,7 +65,8 @@ def main(argv: list[str]) -> int:
     width = round(options.size * avatar.camera.width / avatar.camera.height)
     try:
         with VideoWriter(arguments.out, width, options.size, avatar.fps) as writer:
-            for picture in speak(avatar, encoder, backend, samples, arguments.smoothing, arguments.seed, background):
+            controls = (arguments.smoothing, arguments.seed, background, arguments.omega)
+            for picture in speak(avatar, encoder, backend, samples, *controls):
                 writer.add_frame(picture)
             writer.add_audio(samples)
             writer.close()
@@ -87,6 +93,7 @@ def speak(
     smoothing: float = 0.0,
     seed: int = 0,
     background: UInt8[np.ndarray, "h w 3"] | None = None,
+    refine_weight: float = DEFAULT_REFINE_WEIGHT,
 ) -> Iterator[UInt8[np.ndarray, "height width 3"]]:
     """Pictures of the avatar speaking `samples`, one for each 1/fps s of sound."""
     import numpy as np
@@ -98,7 +105,7 @@ def speak(
 
     n_frames = max(1, len(samples) * avatar.fps // SAMPLE_RATE_HZ)
     silence = encoder.silence_features()
-    stream = ConditionStream(avatar, silence, seed, smoothing, background)
+    stream = ConditionStream(avatar, silence, seed, smoothing, background, refine_weight)
     stream.push(encode_all(encoder, samples))
     # The last frames look past the end of the sound: silence follows it.
     tail = avatar.field_config.audio_window.n_steps

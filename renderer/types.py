@@ -20,6 +20,8 @@ if TYPE_CHECKING:
 
 SAMPLE_RATE_HZ = 16_000
 FPS = 25
+DEFAULT_REFINE_WEIGHT = 0.8
+"""omega that Instruct-NeuralTalker optimises with (its supplement)."""
 
 
 @dataclass(frozen=True)
@@ -74,6 +76,8 @@ class FrameCondition:
     """Index of a training frame whose appearance embedding is used; None: the mean embedding."""
     smoothing: float = 0.0
     """beta of RAD-NeRF's explicit smoothing (appendix A.2), 0 ... 0.7."""
+    refine_weight: float = DEFAULT_REFINE_WEIGHT
+    """omega of Instruct-NeuralTalker's equation 5, 0 (smooth) ... 1 (all detail); nothing where the avatar has no refiner."""
     background: UInt8[np.ndarray, "height width 3"] | None = None
     """A picture of any size to show behind the person; None: the avatar's own."""
 

@@ -48,6 +48,7 @@ class AvatarLibrary:
                 title=str(header.get("name", name)),
                 subject=str(header.get("subject", {}).get("kind", "")),
                 poster=f"api/avatars/{quote(name)}/poster.jpg" if header.get("poster") else None,
+                refiner=bool(header.get("refiner")),
             )
             for name in names
             if (header := self._header(self._paths()[name])) is not None

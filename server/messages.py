@@ -41,6 +41,8 @@ class Set(_Message):
     avatar: str | None = None
     smoothing: float | None = Field(default=None, ge=0.0, le=0.7)
     """Explicit smoothing beta of the audio codes."""
+    omega: float | None = Field(default=None, ge=0.0, le=1.0)
+    """Detail of the avatar's refiner, 0 smooth ... 1 all of it; kept, without effect, where the avatar has none."""
 
 
 class Ping(_Message):
@@ -64,6 +66,8 @@ class AvatarInfo(_Message):
     """"synthetic" or "person"."""
     poster: str | None = None
     """Address of a still picture, relative to the page."""
+    refiner: bool = False
+    """Whether `omega` has an effect."""
 
 
 class Hello(_Message):
@@ -111,6 +115,7 @@ class State(_Message):
     avatar: str
     voice: bool
     smoothing: float
+    omega: float
     size: int
     loading: str | None = None
     """Name of an avatar that is being loaded and will be swapped in."""

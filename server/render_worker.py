@@ -195,6 +195,8 @@ class RenderWorker:
     def _change(self, session: WorkerSession, change: ChangeSession) -> None:
         if change.smoothing is not None:
             session.set_smoothing(change.smoothing)
+        if change.omega is not None:
+            session.set_omega(change.omega)
         if change.avatar is None:
             return
         path = self._wanted[session.id] = change.avatar

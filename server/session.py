@@ -24,7 +24,7 @@ from aiortc import RTCConfiguration, RTCIceServer, RTCPeerConnection, RTCSession
 from aiortc.mediastreams import MediaStreamError
 
 from renderer.errors import BadInput, VisavisError
-from renderer.types import FPS
+from renderer.types import DEFAULT_REFINE_WEIGHT, FPS
 from server.audio_jitter_buffer import install_direct_buffer
 from server.latency import LatencyGovernor
 from server.media_limits import prefer_codecs
@@ -109,7 +109,7 @@ class Session:
         self._notify, self._on_end = notify, on_end
         self._number, self._region = render.reserve()
         self._pictures = PictureQueue(render.ring, self._region)
-        self._state = State(avatar=library.name(plan.avatar), voice=True, smoothing=0.0, size=plan.size)
+        self._state = State(avatar=library.name(plan.avatar), voice=True, smoothing=0.0, omega=DEFAULT_REFINE_WEIGHT, size=plan.size)
         latency_s = plan.latency_ms / 1000
         self._timeline = SessionTimeline(time.monotonic(), latency_s)
         self._microphone = Microphone(self._timeline, plan.sound_needed)
@@ -137,6 +137,7 @@ class Session:
             avatar=self._plan.avatar,
             size=self._plan.size,
             smoothing=self._state.smoothing,
+            omega=self._state.omega,
             seed=self._number,
             start_s=self._timeline.first_presentation_s,
         )
@@ -361,11 +362,12 @@ class Session:
                 return
             self._render.send(ChangeSession(self._number, avatar=path))
             self._state = self._state.model_copy(update={"loading": message.avatar})
-        if message.smoothing is not None:
-            self._render.send(ChangeSession(self._number, smoothing=message.smoothing))
+        if message.smoothing is not None or message.omega is not None:
+            self._render.send(ChangeSession(self._number, smoothing=message.smoothing, omega=message.omega))
         voice = self._state.voice if message.voice is None else message.voice
         smoothing = self._state.smoothing if message.smoothing is None else message.smoothing
-        self._change_state(voice=voice, smoothing=smoothing)
+        omega = self._state.omega if message.omega is None else message.omega
+        self._change_state(voice=voice, smoothing=smoothing, omega=omega)
 
     def _change_state(self, **changes: Any) -> None:
         self._state = self._state.model_copy(update=changes)

@@ -44,6 +44,7 @@ class OpenSession:
     avatar: str
     size: int
     smoothing: float
+    omega: float
     seed: int
     start_s: float
     """Local time at which frame 0 is due, as far as is known."""
@@ -67,6 +68,7 @@ class ChangeSession:
     session: int
     avatar: str | None = None
     smoothing: float | None = None
+    omega: float | None = None
 
 
 @dataclass(frozen=True)

@@ -40,7 +40,9 @@ class WorkerSession:
         self._start_s = opening.start_s
         self._resampler = Resampler(VOICE_RATE_HZ)
         self._encoder = StreamingEncoder(encoder)
-        self._conditions = ConditionStream(loaded.avatar, encoder.silence_features(), opening.seed, opening.smoothing)
+        self._conditions = ConditionStream(
+            loaded.avatar, encoder.silence_features(), opening.seed, opening.smoothing, refine_weight=opening.omega
+        )
         self._next_sample = 0
         self._next_encoder_sample = 0
         self.skipped = 0
@@ -97,6 +99,9 @@ class WorkerSession:
     def set_smoothing(self, smoothing: float) -> None:
         self._conditions.smoothing = smoothing
 
+    def set_omega(self, omega: float) -> None:
+        self._conditions.refine_weight = omega
+
 
 NEED_STEP_SAMPLES = 48
 """Resolution of `sound_needed`, 1 ms."""
@@ -108,7 +113,7 @@ def sound_needed(loaded: LoadedAvatar, encoder: AudioEncoder) -> int:
 
     Found by trying: resampler, encoder hops and the avatar's window all have a part in it.
     """
-    opening = OpenSession(0, 0, "", loaded.size, 0.0, 0, start_s=0.0)
+    opening = OpenSession(0, 0, "", loaded.size, smoothing=0.0, omega=0.0, seed=0, start_s=0.0)
     session = WorkerSession(opening, loaded, encoder, stride=1)
     silence = np.zeros(NEED_STEP_SAMPLES, np.int16).tobytes()
     heard, frame, needed = 0, 0, 0

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Protocol
 
 from renderer.errors import BackendUnavailable, BadInput
+from renderer.refiner.window import SCOPES
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -22,19 +23,23 @@ MIN_SIZE_PX, MAX_SIZE_PX = 64, 1024
 
 @dataclass(frozen=True)
 class RenderOptions:
-    """How to run a field; nothing here changes what is shown beyond rounding."""
+    """How to run a field; nothing here but `refine_scope` changes what is shown beyond rounding."""
 
     size: int
     """Height of the picture in pixels, a multiple of 16 in 64...1024; the width follows the avatar's camera."""
     threads: int = 1
     isa: str = "auto"
     """cpu backend: "auto" or an instruction set by name (`available_isas()`)."""
+    refine_scope: str = "auto"
+    """What a refiner works on: "picture", "face", "mouth" (see `renderer.refiner.window`), or "auto": what the backend has time for."""
 
     def __post_init__(self) -> None:
         if not MIN_SIZE_PX <= self.size <= MAX_SIZE_PX or self.size % 16:
             raise BadInput(f"size {self.size}: a multiple of 16 from {MIN_SIZE_PX} to {MAX_SIZE_PX} pixels is possible")
         if not 1 <= self.threads <= 64:
             raise BadInput(f"threads {self.threads}: 1 to 64 are possible")
+        if self.refine_scope not in ("auto", *SCOPES):
+            raise BadInput(f"refine scope {self.refine_scope!r}: one of auto, {', '.join(SCOPES)} is possible")
 
 
 class Backend(Protocol):

@@ -7,7 +7,7 @@ they can do, and a condition becomes a camera and the biases of `renderer.field.
 from __future__ import annotations
 
 import ctypes
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 
@@ -24,6 +24,8 @@ from renderer.native_library import (
     load_library,
     rgb_to_i420,
 )
+from renderer.refiner.native_refiner import NativeRefiner
+from renderer.refiner.window import refine_window
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -39,6 +41,9 @@ __all__ = ["CpuBackend", "available_isas", "rgb_to_i420"]
 
 MAX_HIDDEN, MAX_TORSO_COLOUR, MAX_TORSO_OCTAVES = 64, 32, 7
 MAX_WIDTH_PX = 4096
+AUTO_REFINE_SCOPE = "mouth"
+"""Of the picture, what one core can refine within a live frame."""
+REFINER_STAGE = "refiner"
 ERROR_SIZE = 512
 
 
@@ -75,19 +80,33 @@ class CpuBackend:
         del arrays
         if not self._handle:
             raise BackendUnavailable(f"the native renderer cannot start: {error.value.decode(errors='replace')}")
+        self._refiner: NativeRefiner | None = None
+        if avatar.refiner is not None:
+            self._refiner = NativeRefiner(avatar.refiner, self.isa, options.threads)
+            self._refine_scope = AUTO_REFINE_SCOPE if options.refine_scope == "auto" else options.refine_scope
+            self._unrounded = np.empty((options.size, width, 3), np.float32)
+        self._refiner_ms = 0.0
 
     def render(self, conditions: Sequence[FrameCondition]) -> UInt8[np.ndarray, "n height width 3"]:
         pictures = np.empty((len(conditions), self._camera.height, self._camera.width, 3), np.uint8)
         for picture, condition in zip(pictures, conditions, strict=True):
-            self._render(condition, picture.ctypes.data_as(ctypes.POINTER(ctypes.c_uint8)), None)
+            self._render(condition, picture, self._unrounded if self._refines(condition) else None)
         return pictures
 
     def render_float(self, condition: FrameCondition) -> Float[np.ndarray, "height width 3"]:
         picture = np.empty((self._camera.height, self._camera.width, 3), np.float32)
-        self._render(condition, None, picture.ctypes.data_as(ctypes.POINTER(ctypes.c_float)))
+        self._render(condition, None, picture)
         return picture
 
-    def _render(self, condition: FrameCondition, rgb: Any, rgb_float: Any) -> None:
+    def _refines(self, condition: FrameCondition) -> bool:
+        return self._refiner is not None and condition.refine_weight != 0.0
+
+    def _render(
+        self,
+        condition: FrameCondition,
+        rgb: UInt8[np.ndarray, "height width 3"] | None,
+        rgb_float: Float[np.ndarray, "height width 3"] | None,
+    ) -> None:
         if self._handle is None:
             raise ValueError("the backend is closed")
         config, camera = self._avatar.field_config, self._camera
@@ -104,10 +123,18 @@ class CpuBackend:
         )  # fmt: skip
         stage_ms = np.zeros(len(self._stages))
         failed = self._library.visavis_field_render(
-            self._handle, ctypes.byref(frame), rgb, rgb_float, stage_ms.ctypes.data_as(ctypes.POINTER(ctypes.c_double))
+            self._handle,
+            ctypes.byref(frame),
+            None if rgb is None else rgb.ctypes.data_as(ctypes.POINTER(ctypes.c_uint8)),
+            None if rgb_float is None else rgb_float.ctypes.data_as(ctypes.POINTER(ctypes.c_float)),
+            stage_ms.ctypes.data_as(ctypes.POINTER(ctypes.c_double)),
         )
         if failed:
             raise MemoryError(f"the native renderer ran out of memory at {camera.width} x {camera.height} pixels")
+        if self._refiner is not None and rgb_float is not None and self._refines(condition):
+            window = refine_window(self._refine_scope, config, camera, pose)
+            if window is not None:
+                self._refiner_ms += self._refiner.refine(rgb_float, condition.refine_weight, window, rgb)
         self._stage_sums += stage_ms
         self._n_timed += 1
 
@@ -125,6 +152,9 @@ class CpuBackend:
         if not self._n_timed:
             return {}
         means = {stage: float(total) / self._n_timed for stage, total in zip(self._stages, self._stage_sums, strict=True)}
+        if self._refiner is not None:
+            means[REFINER_STAGE] = self._refiner_ms / self._n_timed
+        self._refiner_ms = 0.0
         self._stage_sums[:] = 0.0
         self._n_timed = 0
         return means
@@ -133,6 +163,8 @@ class CpuBackend:
         if self._handle is not None:
             self._library.visavis_field_destroy(self._handle)
             self._handle = None
+            if self._refiner is not None:
+                self._refiner.close()
 
     def __del__(self) -> None:
         # Also runs when __init__ raised before the handle was made.

@@ -9,6 +9,7 @@ import numpy as np
 from renderer.errors import BackendUnavailable
 from renderer.field.frame_codes import appearance_code, pose_code, spherical_harmonics, view_direction
 from renderer.images import quantise, resize_picture
+from renderer.refiner.window import refine_window
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -18,9 +19,11 @@ if TYPE_CHECKING:
     from renderer.avatar import Avatar
     from renderer.backends.base import RenderOptions
     from renderer.field.torch_field import HeadBiases
+    from renderer.refiner.torch_refiner import TorchRefiner
     from renderer.types import FrameCondition
 
 RAYS_AT_ONCE = 8192
+AUTO_REFINE_SCOPE = "picture"
 
 
 class TorchBackend:
@@ -44,6 +47,12 @@ class TorchBackend:
         self._field.load_arrays(avatar.tensors)
         self._occupancy = torch.from_numpy(avatar.occupancy)
         self._background = resize_picture(avatar.background, width, options.size)
+        self._refiner: TorchRefiner | None = None
+        if avatar.refiner is not None:
+            from renderer.refiner.torch_refiner import TorchRefiner
+
+            self._refiner = TorchRefiner.from_refiner(avatar.refiner)
+        self._refine_scope = AUTO_REFINE_SCOPE if options.refine_scope == "auto" else options.refine_scope
 
     def render(self, conditions: Sequence[FrameCondition]) -> UInt8[np.ndarray, "n height width 3"]:
         return np.stack([quantise(self.render_float(condition)) for condition in conditions])
@@ -76,7 +85,11 @@ class TorchBackend:
                 out = net.head(samples.positions, biases)
                 colour, opacity, _ = composite_reference(out.sigmas, out.rgbs, samples, config.step_size)
                 picture[part] = colour + (1.0 - opacity[:, None]) * picture[part]
-        return picture.reshape(camera.height, camera.width, 3).numpy()
+            picture = picture.reshape(camera.height, camera.width, 3)
+            window = refine_window(self._refine_scope, config, camera, condition.camera_from_head)
+            if self._refiner is not None and window is not None:
+                picture = self._refiner.refine_in(picture, condition.refine_weight, window)
+        return picture.numpy()
 
     def depth(self, condition: FrameCondition) -> tuple[Float[np.ndarray, "height width"], Float[np.ndarray, "height width"]]:
         """Expected distance of the head along each ray, in head units from the camera (0 where no ray meets it), and its opacity."""

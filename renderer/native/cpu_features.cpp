@@ -1,5 +1,7 @@
 #include "cpu_features.h"
 
+#include <stdexcept>
+
 #include "kernels.h"
 
 #if defined(__x86_64__) || defined(_M_X64)
@@ -90,6 +92,12 @@ std::string isa_names() {
   std::string names;
   for (const Kernel* kernel : available_kernels()) names += (names.empty() ? "" : " ") + std::string(kernel->name);
   return names;
+}
+
+const Kernel& kernel_named(const std::string& name) {
+  for (const Kernel* kernel : available_kernels())
+    if (name == "auto" || name == kernel->name) return *kernel;
+  throw std::invalid_argument("isa " + name + " is not available here; available: auto " + isa_names());
 }
 
 }  // namespace visavis

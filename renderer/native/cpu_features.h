@@ -14,4 +14,7 @@ std::vector<const Kernel*> available_kernels();
 // Their names, best first, separated by blanks.
 std::string isa_names();
 
+// The one called `name`, or the best for "auto"; throws std::invalid_argument with those that there are.
+const Kernel& kernel_named(const std::string& name);
+
 }  // namespace visavis

@@ -189,15 +189,7 @@ const char* visavis_field_stages(void) { return "march encode ambient audio_grid
 
 VisavisField* visavis_field_create(const VisavisFieldParams* params, const char* isa, int32_t threads, char* error, int32_t error_size) {
   try {
-    const std::vector<const Kernel*> kernels = available_kernels();
-    const std::string wanted = isa;
-    const auto found =
-        std::find_if(kernels.begin(), kernels.end(), [&](const Kernel* k) { return wanted == "auto" || wanted == k->name; });
-    if (found == kernels.end()) {
-      std::snprintf(error, (size_t)error_size, "isa %s is not available here; available: auto %s", isa, visavis_cpu_isas());
-      return nullptr;
-    }
-    return new VisavisField(*params, **found, threads);
+    return new VisavisField(*params, kernel_named(isa), threads);
   } catch (const std::exception& reason) {
     std::snprintf(error, (size_t)error_size, "%s", reason.what());
     return nullptr;

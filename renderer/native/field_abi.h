@@ -17,9 +17,9 @@
 extern "C" {
 #endif
 
-#define VISAVIS_ABI_VERSION 1
+#define VISAVIS_ABI_VERSION 2
 
-enum { VISAVIS_MAX_LEVELS = 16, VISAVIS_TORSO_MASK_RESOLUTION = 64, VISAVIS_STAGES = 7 };
+enum { VISAVIS_MAX_LEVELS = 16, VISAVIS_TORSO_MASK_RESOLUTION = 64, VISAVIS_STAGES = 7, VISAVIS_REFINER_CONVOLUTIONS = 7 };
 
 // A multiresolution grid (renderer.field.config.GridConfig), two features a row.
 typedef struct VisavisGrid {
@@ -94,6 +94,28 @@ typedef struct VisavisFrame {
 
 typedef struct VisavisField VisavisField;
 
+// A refinement network (renderer.refiner.config).
+typedef struct VisavisRefinerParams {
+  int32_t features;  // a multiple of 16
+  int32_t growth;    // a multiple of 16
+  const float* weights[VISAVIS_REFINER_CONVOLUTIONS];  // [out, in, 3, 3]
+  const float* biases[VISAVIS_REFINER_CONVOLUTIONS];
+} VisavisRefinerParams;
+
+// A window of a picture and how much of the network's output to add to each of its pixels: refine_weight * rows[y] * columns[x].
+typedef struct VisavisRefinement {
+  int32_t width;   // of the picture
+  int32_t height;
+  int32_t x, y;    // the window's first pixel; both even
+  int32_t n_columns;
+  int32_t n_rows;
+  const float* columns;  // [n_columns]
+  const float* rows;     // [n_rows]
+  float refine_weight;
+} VisavisRefinement;
+
+typedef struct VisavisRefiner VisavisRefiner;
+
 // Version of this interface; the Python side refuses another one.
 VISAVIS_API int32_t visavis_abi_version(void);
 
@@ -112,6 +134,17 @@ VISAVIS_API VisavisField* visavis_field_create(const VisavisFieldParams* params,
 VISAVIS_API int32_t visavis_field_render(VisavisField* field, const VisavisFrame* frame, uint8_t* rgb, float* rgb_float, double* stage_ms);
 
 VISAVIS_API void visavis_field_destroy(VisavisField* field);
+
+// A handle with its own copy of the network, or null with a reason in `error`.
+VISAVIS_API VisavisRefiner* visavis_refiner_create(const VisavisRefinerParams* params, const char* isa, int32_t threads, char* error,
+                                                   int32_t error_size);
+
+// Refine a window of `picture` (float32 [height, width, 3], 0...1) in place, and write its pixels, rounded, to `rgb` (may be null).
+// `ms` (may be null) receives the time it took. 0, or 1 when memory ran out.
+VISAVIS_API int32_t visavis_refiner_apply(VisavisRefiner* refiner, const VisavisRefinement* refinement, float* picture, uint8_t* rgb,
+                                          double* ms);
+
+VISAVIS_API void visavis_refiner_destroy(VisavisRefiner* refiner);
 
 // RGB [height, width, 3] to planar I420, BT.601 limited range; width and height are even.
 VISAVIS_API void visavis_rgb_to_i420(const uint8_t* rgb, int32_t width, int32_t height, uint8_t* y, uint8_t* u, uint8_t* v);

@@ -145,6 +145,25 @@ struct Scratch {
   uint64_t stage_ticks[VISAVIS_STAGES];
 };
 
+// One 3 x 3 convolution of the refiner over places with a border of one place, which holds zeros. Activations are
+// [channels / block][height + 2][width + 2][block], float32 or bfloat16; the block is the kernel's `convolve_channels`. Weights are
+// [n_out / 16][9][n_in][16], as bfloat16 pairs of inputs [n_out / 16][9][n_in / 2][16][2].
+struct Convolution {
+  const void* in;
+  int32_t n_in;         // a multiple of the block
+  const void* weights;
+  const float* bias;    // [n_out]
+  int32_t n_out;        // a multiple of 16
+  void* out;            // activations, or for the last layer float32 [height][width][16]
+  const void* add;      // activations to be added to the outputs, or null
+  bool rectifies;
+  bool is_last;
+  int32_t width;
+  int32_t height;
+};
+
+constexpr float kRefinerLeak = 0.2f;
+
 struct Kernel {
   const char* name;
   Layout layout;
@@ -152,6 +171,8 @@ struct Kernel {
   bool half_grid;       // grid rows as float16 pairs in place of float32 pairs
   int32_t feature_rows; // 32-bit words that the features of a grid take for one sample
   void (*render_block)(const PackedField& field, const FrameJob& job, Scratch& scratch, int32_t first_row, int32_t n_rows);
+  int32_t convolve_channels;
+  void (*convolve)(const Convolution& convolution, int32_t first_row, int32_t n_rows);
 };
 
 }  // namespace visavis

@@ -15,7 +15,11 @@ namespace {
 #endif
 #include "kernels/dense_amx_bf16.inl"
 #include "kernels/pipeline.inl"
-constexpr Kernel kKernel = {"amx_bf16", Layout::kRowsBf16, kTileOuts, true, act_rows(kFeatures), render_block};
+constexpr int kConvolveChannels = 32;
+#include "kernels/convolve_avx512_bf16.inl"
+#include "kernels/convolve_amx_bf16.inl"
+constexpr Kernel kKernel = {"amx_bf16", Layout::kRowsBf16, kTileOuts, true, act_rows(kFeatures), render_block,
+                            kConvolveChannels, convolve};
 }  // namespace
 const Kernel* amx_bf16_kernel() { return &kKernel; }
 }  // namespace visavis

@@ -11,7 +11,10 @@ constexpr int kTileOuts = 8, kTileVectors = 2;
 #include "kernels/pairs_avx512_float.inl"
 #include "kernels/layers_float.inl"
 #include "kernels/pipeline.inl"
-constexpr Kernel kKernel = {"avx512", Layout::kTiledFloat, kTileOuts, false, act_rows(kFeatures), render_block};
+constexpr int kConvolvePlaces = 24, kConvolveStep = 4;
+#include "kernels/convolve_float.inl"
+constexpr Kernel kKernel = {"avx512", Layout::kTiledFloat, kTileOuts, false, act_rows(kFeatures), render_block,
+                            kConvolveChannels, convolve};
 }  // namespace
 const Kernel* avx512_kernel() { return &kKernel; }
 }  // namespace visavis

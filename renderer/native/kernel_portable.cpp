@@ -11,7 +11,10 @@ constexpr int kTileOuts = 4, kTileVectors = 2;
 #include "kernels/simd_portable.inl"
 #include "kernels/layers_float.inl"
 #include "kernels/pipeline.inl"
-constexpr Kernel kKernel = {"portable", Layout::kTiledFloat, kTileOuts, false, act_rows(kFeatures), render_block};
+constexpr int kConvolvePlaces = 2, kConvolveStep = 1;
+#include "kernels/convolve_float.inl"
+constexpr Kernel kKernel = {"portable", Layout::kTiledFloat, kTileOuts, false, act_rows(kFeatures), render_block,
+                            kConvolveChannels, convolve};
 }  // namespace
 const Kernel* portable_kernel() { return &kKernel; }
 }  // namespace visavis

@@ -12,6 +12,7 @@ import pytest
 
 from renderer.avatar_file import FORMAT_VERSION, file_sha256, load_avatar, read_header, read_poster, save_avatar
 from renderer.errors import BadAvatar, BadInput
+from tests.renderer.refiner.random_refiner import refined_avatar
 from tests.renderer.synthetic_avatar import synthetic_avatar
 
 
@@ -159,3 +160,47 @@ def test_missing_path_and_folder_are_refused(tmp_path: Path) -> None:
         load_avatar(tmp_path / "none.avatar")
     with pytest.raises(BadInput, match="folder"):
         load_avatar(tmp_path)
+
+
+@pytest.fixture(scope="module")
+def refined(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    path = tmp_path_factory.mktemp("refined") / "one.avatar"
+    save_avatar(refined_avatar(size_px=64), path)
+    return path
+
+
+def test_refiner_comes_back_as_it_was_saved(refined: Path, saved: Path) -> None:
+    wanted, found = refined_avatar(size_px=64).refiner, load_avatar(refined).refiner
+    assert wanted is not None and found is not None
+    assert found.config == wanted.config
+    assert found.tensors.keys() == wanted.tensors.keys()
+    for name, tensor in wanted.tensors.items():
+        np.testing.assert_array_equal(found.tensors[name], tensor)
+    assert "refiner" in read_header(refined) and "refiner" not in read_header(saved)
+    assert load_avatar(saved).refiner is None
+    assert refined.stat().st_size - saved.stat().st_size < 1 << 20
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        (lambda h: h["refiner"].update(features=48), r"refiner\.conv0.*was expected"),
+        (lambda h: h["refiner"].update(features=33), "refiner features 33"),
+        (lambda h: h["refiner"].update(features=1 << 20), "bytes"),
+        (lambda h: h["refiner"].update(depth=2), "depth"),
+        (lambda h: h.update(refiner=[32, 16]), "'refiner'"),
+        (lambda h: h.pop("refiner"), "does not belong"),
+    ],
+)
+def test_refiner_that_does_not_fit_is_refused(refined: Path, tmp_path: Path, change, message: str) -> None:
+    with pytest.raises(BadAvatar, match=message):
+        load_avatar(rewrite(refined, tmp_path / "x.avatar", change))
+
+
+def test_refiner_that_is_not_finite_is_refused(tmp_path: Path) -> None:
+    avatar, path = refined_avatar(size_px=64), tmp_path / "x.avatar"
+    assert avatar.refiner is not None
+    avatar.refiner.tensors["refiner.conv2.bias"][0] = np.inf
+    save_avatar(avatar, path)
+    with pytest.raises(BadAvatar, match=r"refiner\.conv2\.bias"):
+        load_avatar(path)

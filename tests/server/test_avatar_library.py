@@ -6,8 +6,10 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from renderer.avatar_file import save_avatar
 from renderer.errors import BadAvatar, BadInput
 from server.avatar_library import AvatarLibrary
+from tests.renderer.refiner.random_refiner import random_network
 
 if TYPE_CHECKING:
     from tests.server.conftest import Studio
@@ -45,3 +47,10 @@ def test_library_rejects_a_default_that_is_no_avatar(tmp_path: Path) -> None:
     (tmp_path / "text.avatar").write_text("hello, this is only text")
     with pytest.raises(BadAvatar, match="not an avatar"):
         AvatarLibrary(str(tmp_path / "text.avatar"), None)
+
+
+def test_library_says_which_avatars_have_a_refiner(studio: Studio, tmp_path: Path) -> None:
+    shutil.copy(studio.first, tmp_path / "first.avatar")
+    save_avatar(studio.avatar("detailed").replace(refiner=random_network().to_refiner()), tmp_path / "detailed.avatar")
+    infos = AvatarLibrary(str(tmp_path / "first.avatar"), tmp_path).infos()
+    assert {info.name: info.refiner for info in infos if info.name in ("first", "detailed")} == {"first": False, "detailed": True}

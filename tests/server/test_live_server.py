@@ -131,17 +131,17 @@ async def test_server_refuses_a_broken_offer_and_takes_the_next(running: Running
     await wait_for_free_place(running)
 
 
-async def test_server_changes_avatar_voice_and_smoothing_over_the_data_channel(running: RunningServer) -> None:
+async def test_server_changes_avatar_voice_smoothing_and_omega_over_the_data_channel(running: RunningServer) -> None:
     async with join(running.socket_url) as peer:
         await peer.wait_for("hello")
         await peer.connect_media(bursts, channel=True)
         await peer.until(lambda: peer.channel.readyState == "open", "the data channel")
         peer.channel.send(json.dumps({"type": "ping", "t": 1.0}))
-        peer.channel.send(json.dumps({"type": "set", "avatar": "second", "voice": False, "smoothing": 0.5}))
+        peer.channel.send(json.dumps({"type": "set", "avatar": "second", "voice": False, "smoothing": 0.5, "omega": 0.3}))
         peer.channel.send("{")
         peer.channel.send(json.dumps({"type": "bye"}))
         state = await peer.wait_for("state", avatar="second", loading=None)
-        assert (state["voice"], state["smoothing"]) == (False, 0.5)
+        assert (state["voice"], state["smoothing"], state["omega"]) == (False, 0.5, 0.3)
         await peer.until(lambda: len(peer.channel_messages) >= 3, "replies over the channel")
         assert peer.channel_messages[0] == {"type": "pong", "t": 1.0}
         assert [message["code"] for message in peer.channel_messages[1:]] == ["bad_message", "bad_message"]

@@ -27,6 +27,7 @@ def test_messages_are_told_apart_by_type() -> None:
         ('{"type":"offer","sdp":5}', "offer.sdp"),
         ('{"type":"offer","sdp":"v","colour":1}', "offer.colour"),
         ('{"type":"set","smoothing":0.9}', "set.smoothing"),
+        ('{"type":"set","omega":1.1}', "set.omega"),
         ('{"type":"ping","t":"now"}', "ping.t"),
         ('{"type":"ping","t":1}' + " " * MAX_MESSAGE_BYTES, str(MAX_MESSAGE_BYTES)),
     ],

@@ -87,7 +87,7 @@ async def speak(render: RenderProcess, session: int, recorder: Recorder, frames:
 async def open_session(render: RenderProcess, studio: Studio, **changes: object) -> tuple[int, int, Recorder]:
     session, region = render.reserve()
     recorder = Recorder()
-    opening = OpenSession(session, region, str(studio.first), 64, 0.0, 1, time.monotonic() + LATENCY_S)
+    opening = OpenSession(session, region, str(studio.first), 64, smoothing=0.0, omega=0.8, seed=1, start_s=time.monotonic() + LATENCY_S)
     await render.open_session(dataclasses.replace(opening, **changes), recorder)  # type: ignore[arg-type]
     return session, region, recorder
 

@@ -26,7 +26,7 @@ class Fixture:
         self.encoder = AudioEncoder.from_onnx(studio.encoder)
         avatar = studio.avatar("first")
         self.loaded = LoadedAvatar("first", 64, avatar, None)  # type: ignore[arg-type]
-        opening = OpenSession(1, 0, "first", 64, 0.0, 1, start_s=10.0 + LATENCY_S)
+        opening = OpenSession(1, 0, "first", 64, smoothing=0.0, omega=0.8, seed=1, start_s=10.0 + LATENCY_S)
         self.session = WorkerSession(opening, self.loaded, self.encoder, stride)
         self.heard = 0
 
@@ -143,3 +143,11 @@ def test_session_swaps_the_avatar_between_frames(studio: Studio) -> None:
     other = LoadedAvatar("second", 64, studio.avatar("second", seed=4), None)  # type: ignore[arg-type]
     assert fixture.session.swap(other) == last + 1
     assert fixture.session.choose(10.2, 0.0) == last + 1
+
+
+def test_session_takes_omega_from_its_opening_and_from_changes(studio: Studio) -> None:
+    fixture = Fixture(studio)
+    fixture.hear_silence(1.0)
+    assert fixture.session.take(0).refine_weight == 0.8
+    fixture.session.set_omega(0.25)
+    assert fixture.session.take(1).refine_weight == 0.25

@@ -116,6 +116,8 @@ test("stored settings of another shape become the defaults", () => {
   assert.deepEqual(parseSettings("{broken"), DEFAULT_SETTINGS);
   assert.deepEqual(parseSettings("null"), DEFAULT_SETTINGS);
   assert.deepEqual(parseSettings('{"voice":"yes","deviceId":7,"avatar":[]}'), DEFAULT_SETTINGS);
+  assert.deepEqual(parseSettings('{"omega":1.5}'), DEFAULT_SETTINGS);
+  assert.deepEqual(parseSettings('{"omega":0}'), { ...DEFAULT_SETTINGS, omega: 0 });
   assert.deepEqual(parseSettings('{"voice":false,"avatar":"b"}'), { ...DEFAULT_SETTINGS, voice: false, avatar: "b" });
 });
 

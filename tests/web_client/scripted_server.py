@@ -207,7 +207,7 @@ class ScriptedServer:
 
     async def _serve(self, socket: WebSocket, peer: RTCPeerConnection) -> None:
         first = self.avatars[0]["name"]
-        state = {"type": "state", "avatar": first, "voice": True, "smoothing": 0.3, "size": PICTURE_PX, "loading": None}
+        state = {"type": "state", "avatar": first, "voice": True, "smoothing": 0.3, "omega": 0.8, "size": PICTURE_PX, "loading": None}
         hello = {"type": "hello", "version": "test", "avatars": self.avatars, "default_avatar": first, "size": PICTURE_PX, "fps": FPS}
         await socket.send_json({**hello, "busy": self.mode == "busy"})
         while True:
@@ -221,7 +221,7 @@ class ScriptedServer:
                                         "latency_ms": PIPELINE_LATENCY_MS, "size": PICTURE_PX})  # fmt: skip
                 await socket.send_json(state)
             elif message["type"] == "set":
-                state |= {key: message[key] for key in ("voice", "avatar") if key in message}
+                state |= {key: message[key] for key in ("voice", "avatar", "omega") if key in message}
                 await socket.send_json(state)
             elif message["type"] == "ping":
                 if not self.is_mute:

@@ -223,12 +223,42 @@ def test_avatar_picker_appears_with_a_choice_and_swaps_live(open_page: PageOpene
     go_live(page)
     page.get_by_role("radio", name="Marble").check()
     server.wait_for_sent({"type": "set", "avatar": "marble"})
-    server.tell({"type": "state", "avatar": "presenter", "voice": True, "smoothing": 0.3, "size": 128, "loading": "marble"})
+    server.tell({"type": "state", "avatar": "presenter", "voice": True, "smoothing": 0.3, "omega": 0.8, "size": 128, "loading": "marble"})
     expect(status(page)).to_have_text("Marble is on the way…")
     expect(page.get_by_role("radio", name="Marble")).to_be_checked()
     server.tell({"type": "error", "code": "unknown_avatar", "message": "no avatar named marble"})
     expect(status(page)).to_have_text(re.compile("not here any more"))
     assert page.evaluate("visavis.session.phase") == "live"
+
+
+def test_detail_slider_shows_only_where_the_avatar_has_a_refiner(open_page: PageOpener, server: ScriptedServer) -> None:
+    server.avatars.append({"name": "marble", "title": "Marble", "subject": "synthetic", "refiner": True})
+    page = open_page()
+    slider = page.get_by_role("slider", name="Detail")
+    expect(slider).to_be_hidden()
+    page.get_by_role("radio", name="Marble").check()
+    expect(slider).to_be_visible()
+    go_live(page)
+    expect(slider).to_be_visible()
+    page.get_by_role("radio", name="Presenter").check()
+    expect(slider).to_be_hidden()
+
+
+def test_detail_slider_sets_omega_live_and_is_remembered(open_page: PageOpener, server: ScriptedServer) -> None:
+    server.avatars[0]["refiner"] = True
+    page = open_page()
+    go_live(page)
+    slider = page.get_by_role("slider", name="Detail")
+    expect(slider).to_have_value("0.8")
+    slider.focus()
+    page.keyboard.press("ArrowRight")
+    server.wait_for_sent({"type": "set", "omega": 0.85})
+    server.tell({"type": "state", "avatar": "presenter", "voice": True, "smoothing": 0.3, "omega": 0.4, "size": 128, "loading": None})
+    expect(slider).to_have_value("0.4")
+    again = open_page(context=page.context)
+    expect(again.get_by_role("slider", name="Detail")).to_have_value("0.85")
+    go_live(again)
+    server.wait_for_sent({"type": "set", "voice": True, "omega": 0.85})
 
 
 # Failures

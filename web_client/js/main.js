@@ -33,6 +33,7 @@ const view = new View({
   device: changeDevice,
   voice: changeVoice,
   avatar: changeAvatar,
+  omega: changeOmega,
 });
 
 window.visavis = { session, microphone, settings, figures: null };
@@ -61,7 +62,7 @@ async function start() {
   }
   if (mine !== starts) return microphone.close(); // stopped while the browser was asking
   meter.attach(microphone.stream);
-  session.start(microphone.track, { avatar: settings.avatar, voice: settings.voice });
+  session.start(microphone.track, { avatar: settings.avatar, omega: settings.omega, voice: settings.voice });
 }
 
 function stop() {
@@ -130,6 +131,8 @@ session.addEventListener("stats", ({ detail: stats }) => (serverLatencyMs = stat
 
 session.addEventListener("state", ({ detail: state }) => {
   view.selectAvatar(state.loading ?? state.avatar);
+  showDetail(state.avatar);
+  view.setDetail(state.omega);
   situation.loading = state.loading ?? null;
   showStatus();
 });
@@ -198,7 +201,18 @@ function changeAvatar(name) {
   settings.avatar = name;
   saveSettings(settings);
   session.set({ avatar: name });
+  if (session.phase !== "live") showDetail(name); // live, the server says when the swap is done
   view.showPoster(where.poster(avatars.find((avatar) => avatar.name === name)));
+}
+
+function changeOmega(omega) {
+  settings.omega = omega;
+  saveSettings(settings);
+  session.set({ omega });
+}
+
+function showDetail(name) {
+  view.showDetail(avatars.find((avatar) => avatar.name === name)?.refiner === true);
 }
 
 function titleOf(name) {
@@ -211,6 +225,7 @@ function showAvatars(list, defaultName) {
   avatars = list;
   if (!isSame) view.showAvatars(list, chosen?.name ?? null);
   if (!isSame) view.showPoster(where.poster(chosen));
+  if (session.phase !== "live") showDetail(chosen?.name);
 }
 
 async function showDevices() {
@@ -268,6 +283,7 @@ function showFigures(figures) {
 async function open() {
   view.showPrivacy(words.privacyText(location.host));
   view.showVoice(settings.voice);
+  if (settings.omega !== null) view.setDetail(settings.omega);
   const problem = missingFeature();
   if (problem) return fail(problem);
   await showDevices();

@@ -55,7 +55,7 @@ export class Session extends EventTarget {
 
   #where;
   #track = null;
-  #wishes = { avatar: null, voice: true };
+  #wishes = { avatar: null, omega: null, voice: true };
   #signalling = null;
   #control = null;
   #timers = new Set();
@@ -76,7 +76,7 @@ export class Session extends EventTarget {
 
   /**
    * @param {MediaStreamTrack} track The microphone.
-   * @param {{avatar: string|null, voice: boolean}} wishes
+   * @param {{avatar: string|null, omega: number|null, voice: boolean}} wishes
    */
   start(track, wishes) {
     this.#track = track;
@@ -111,7 +111,7 @@ export class Session extends EventTarget {
 
   /**
    * Changes settings, now where connected and on every connection that follows.
-   * @param {{avatar?: string, voice?: boolean}} wishes
+   * @param {{avatar?: string, omega?: number, voice?: boolean}} wishes
    */
   set(wishes) {
     Object.assign(this.#wishes, wishes);
@@ -217,7 +217,8 @@ export class Session extends EventTarget {
     });
     this.#framesReceived = null;
     this.#stillReadings = this.#silentPings = 0;
-    this.#signalling.send({ type: "set", voice: this.#wishes.voice });
+    const { omega, voice } = this.#wishes;
+    this.#signalling.send(omega === null ? { type: "set", voice } : { type: "set", voice, omega });
     this.#every(PING_INTERVAL_MS, () => this.#beat());
   }
 

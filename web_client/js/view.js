@@ -21,6 +21,7 @@ const element = (id) => document.getElementById(id);
  * @property {(deviceId: string) => void} device
  * @property {(on: boolean) => void} voice
  * @property {(name: string) => void} avatar
+ * @property {(omega: number) => void} omega
  */
 
 /** @see the module's description. */
@@ -42,6 +43,7 @@ export class View {
     });
     element("microphone").addEventListener("change", ({ target }) => actions.device(target.value));
     element("voice").addEventListener("change", ({ target }) => actions.voice(target.checked));
+    element("detail").addEventListener("input", ({ target }) => actions.omega(Number(target.value)));
     element("avatar-chips").addEventListener("change", ({ target }) => actions.avatar(target.value));
   }
 
@@ -144,6 +146,17 @@ export class View {
   /** @param {string|null} name */
   selectAvatar(name) {
     for (const input of element("avatar-chips").querySelectorAll("input")) input.checked = input.value === name;
+  }
+
+  /** @param {boolean} isThere Whether the avatar shown has detail to choose. */
+  showDetail(isThere) {
+    element("detail-field").hidden = !isThere;
+  }
+
+  /** @param {number} omega 0…1; the slider stays where it is while it is being dragged. */
+  setDetail(omega) {
+    const slider = element("detail");
+    if (!slider.matches(":active")) slider.value = String(omega);
   }
 
   /** @param {boolean} on Also decides whether the video is heard. */
