@@ -3,13 +3,17 @@
 from __future__ import annotations
 
 import argparse
-import shutil
+import dataclasses
 import sys
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from renderer.command_line import OneLineParser
 from renderer.errors import BadInput
+
+if TYPE_CHECKING:
+    from editing.edit.refiner_training import RefinerTrainingConfig
+    from renderer.refiner.config import RefinerConfig
 
 
 def parser() -> argparse.ArgumentParser:
@@ -34,9 +38,11 @@ def parser() -> argparse.ArgumentParser:
     p.add_argument("--diffusion-steps", type=int, nargs=2, default=(10, 20), metavar=("LOW", "HIGH"), help="t (default 10 20)")
     p.add_argument("--image-guidance", type=float, default=1.5, help="s_I (default 1.5)")
     p.add_argument("--inconsistency", type=float, default=0.0, help="builtin: frames differ on purpose, 0 to 2 (default 0)")
-    p.add_argument("--head-steps", type=int, help="of all rounds together (default 3000)")
-    p.add_argument("--lips-steps", type=int, help="(default 900)")
-    p.add_argument("--torso-steps", type=int, help="(default 1500)")
+    p.add_argument("--preset", default="cpu", metavar="NAME", help="how long and how it learns: draft, cpu (default) or paper")
+    for name, what in (("head", "random rays"), ("torso", "the torso"), ("patch", "whole patches"), ("lips", "lip patches")):
+        p.add_argument(f"--{name}-steps", type=int, metavar="N", help=f"on {what}, all rounds together (default: the preset's)")
+    p.add_argument("--no-refiner", action="store_true", help="no refinement network: the field alone")
+    p.add_argument("--vgg", type=Path, metavar="FILE", help="torchvision's VGG-16, for the refiner's losses (default: fixed filters)")
     p.add_argument("--seed", type=int, default=0, help="random seed (default 0)")
     p.add_argument("--threads", type=int, default=2, help="CPU threads (default 2)")
     p.add_argument("--restart", action="store_true", help="forget what an earlier run began")
@@ -59,8 +65,8 @@ def main(argv: list[str]) -> int:
     if not 1 <= arguments.threads <= 256:
         raise BadInput(f"--threads {arguments.threads}: 1 to 256 are possible")
 
-    from editing.edit.job import EditJob, EditRequest
-    from editing.edit.optimise import OptimisationSteps
+    from editing.edit.job import EditJob, EditRequest, discard, job_folder
+    from editing.edit.optimise import preset
     from editing.edit.schedule import EditSchedule
     from editing.image_editors import BUILTIN, open_image_editor
     from renderer.audio.export import load_encoder
@@ -70,10 +76,13 @@ def main(argv: list[str]) -> int:
 
     guidance, diffusion = tuple(arguments.text_guidance), tuple(arguments.diffusion_steps)
     schedule = EditSchedule(arguments.strategy, arguments.rounds, arguments.frames, guidance, diffusion)
-    given = {name: getattr(arguments, f"{name}_steps") for name in ("head", "lips", "torso")}
-    steps = OptimisationSteps(**{name: value for name, value in given.items() if value is not None})
+    steps, learning = preset(arguments.preset, schedule.frames)
+    given = {"head": arguments.head_steps, "torso": arguments.torso_steps, "patches": arguments.patch_steps, "lips": arguments.lips_steps}
+    steps = dataclasses.replace(steps, **{name: value for name, value in given.items() if value is not None})
+    if arguments.no_refiner:
+        learning = dataclasses.replace(learning, refiner=None)
     request = EditRequest(
-        arguments.instruction, schedule, steps, arguments.image_guidance, arguments.strength, arguments.seed, arguments.threads
+        arguments.instruction, schedule, steps, arguments.image_guidance, arguments.strength, arguments.seed, arguments.threads, learning
     )
     for round_ in schedule.plan(schedule.frames):
         request.settings(round_)
@@ -86,8 +95,10 @@ def main(argv: list[str]) -> int:
     encoder = load_encoder(avatar.encoder.id)
     check_encoder(avatar, encoder)
     if arguments.restart:
-        shutil.rmtree(arguments.out.with_name(f"{arguments.out.stem}.edit"), ignore_errors=True)
-    job = EditJob(path, avatar, arguments.out, request, editor, encoder)
+        discard(job_folder(arguments.out))
+    job = EditJob(path, avatar, arguments.out, request, editor, encoder, arguments.vgg)
+    if avatar.refiner is not None:
+        print(_refiner_fate(avatar.refiner.config, learning.refiner), flush=True)
     bar = _Bar()
     try:
         sha256 = job.run(bar)
@@ -98,6 +109,16 @@ def main(argv: list[str]) -> int:
         bar.close()
     print(f"wrote {arguments.out} (SHA-256 {sha256[:12]}…)")
     return 0
+
+
+def _refiner_fate(found: RefinerConfig, wanted: RefinerTrainingConfig | None) -> str:
+    """What becomes of the refiner that the avatar has already."""
+    shown = "the avatar has a refinement network: its frames are edited with their detail"
+    if wanted is None:
+        return f"{shown}; the edited avatar has none"
+    if wanted.refiner == found:
+        return f"{shown}, and the edited avatar's network begins with its weights"
+    return f"{shown}; it has other sizes than this preset's, so the edited avatar's network begins anew"
 
 
 class _Bar:

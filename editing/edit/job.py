@@ -5,7 +5,11 @@ OUT.edit/frames.npy      what the field rendered at the beginning of the round
 OUT.edit/edited.npy      the dataset: every frame as it was last edited
 OUT.edit/progress.json   for whoever watches: round, stage, step, steps, and the previews that there are
 OUT.edit/round_K.avatar  the avatar after round K; the rounds' checkpoint beside it
-OUT.edit/round_K.png     original, edited and rendered frames
+OUT.edit/round_K.png     original, edited and rendered frames, and refined ones (omega 0.4 and 0.8)
+OUT.edit/round_K.npy     the rendered ones of them
+OUT.preview.png          in the end: original, rounds and omega of one frame; stays
+
+Nothing is ever half-written: files appear under another name, and the folder is renamed before it is removed.
 """
 
 from __future__ import annotations
@@ -20,8 +24,9 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from editing.edit.edited_clip import edited_clip
-from editing.edit.optimise import OptimisationSteps, one_appearance, optimised
+from editing.edit.optimise import Learning, OptimisationSteps, one_appearance, optimised
 from editing.edit.originals import Originals
+from editing.edit.refiner_losses import open_features
 from editing.edit.schedule import EditSchedule, Round
 from editing.image_editors.editor import EditSettings
 from renderer import __version__
@@ -35,7 +40,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
     from pathlib import Path
 
-    from jaxtyping import UInt8
+    from jaxtyping import Int, UInt8
 
     from editing.image_editors.editor import ImageEditor
     from editing.train.stages import StepReport
@@ -43,6 +48,8 @@ if TYPE_CHECKING:
     from renderer.avatar import Avatar
 
 SHEET_FRAMES = 6
+SHEET_REFINE_WEIGHTS = (0.4, 0.8)
+"""The paper's figures and table 4 show these."""
 PROGRESS_EVERY_STEPS = 10
 SAVE_EVERY_FRAMES = 20
 """Edited frames that a stop may lose."""
@@ -59,6 +66,7 @@ class EditRequest:
     strength: float = 1.0
     seed: int = 0
     threads: int = 2
+    learning: Learning = field(default_factory=Learning)
 
     def settings(self, round_: Round) -> EditSettings:
         """Of the image editor in one round. Raises BadInput for what no editor could do."""
@@ -68,16 +76,31 @@ class EditRequest:
 class EditJob:
     """One edit of one avatar."""
 
-    def __init__(self, source: Path, avatar: Avatar, out: Path, request: EditRequest, editor: ImageEditor, encoder: AudioEncoder) -> None:
-        """Raises BadInput where the instruction cannot be followed, or where OUT.edit was begun with another request."""
+    def __init__(
+        self,
+        source: Path,
+        avatar: Avatar,
+        out: Path,
+        request: EditRequest,
+        editor: ImageEditor,
+        encoder: AudioEncoder,
+        vgg: Path | None = None,
+    ) -> None:
+        """`vgg` is torchvision's VGG-16 for the refiner's losses, in place of the filter bank.
+
+        Raises BadInput where the instruction cannot be followed, or where OUT.edit was begun with another request.
+        """
         editor.check(request.instruction)
         self._avatar, self._out, self._request, self._editor, self._encoder = avatar, out, request, editor, encoder
-        self._folder = out.with_name(f"{out.stem}.edit")
+        self._features = open_features(vgg)
+        self._features_name = "filter bank" if vgg is None else f"VGG-16 {file_sha256(vgg)[:16]}"
+        self._folder = job_folder(out)
         self._parent = file_sha256(source)
         self._begin()
 
     def _begin(self) -> None:
-        wanted = {"parent": self._parent, "editor": self._editor.name, "version": __version__, **dataclasses.asdict(self._request)}
+        identity = {"parent": self._parent, "editor": self._editor.name, "features": self._features_name, "version": __version__}
+        wanted = {**identity, **dataclasses.asdict(self._request)}
         wanted.pop("threads")
         wanted = json.loads(json.dumps(wanted))
         request = self._folder / "request.json"
@@ -99,7 +122,8 @@ class EditJob:
         A KeyboardInterrupt or a fault leaves the folder as it is: the same request goes on from there.
         """
         request = self._request
-        originals = Originals.of(self._avatar, self._encoder, request.schedule.frames, request.threads)
+        looking = self._reporter(note, 0, len(request.schedule.plan(request.schedule.frames))).counting("looking", request.schedule.frames)
+        originals = Originals.of(self._avatar, self._encoder, request.schedule.frames, request.threads, looking)
         n = len(originals.pictures)
         plan = request.schedule.plan(n)
         start = one_appearance(self._avatar, n)
@@ -111,22 +135,32 @@ class EditJob:
             rendered = self._rendered(index, avatar, originals, report)
             edited = self._edited(index, round_, rendered, originals, report)
             clip = edited_clip(self._avatar, originals, edited, self._encoder, f"{self._parent[:16]} {request.instruction} round {index}")
-            config = request.steps.config(round_.share, request.threads, request.seed + index)
-            # A checkpoint belongs to its round: another round's clip has another name.
             checkpoint = self._folder / f"round_{index + 1}.checkpoint"
-            avatar = optimised(avatar, clip, self._encoder, config, checkpoint, report.training)
+            avatar = optimised(
+                avatar,
+                clip,
+                originals.pictures,
+                self._encoder,
+                request.steps.share(round_.share),
+                request.learning,
+                self._features,
+                checkpoint,
+                report.training,
+                request.threads,
+                request.seed + index,
+            )
+            self._sheet(index + 1, avatar, originals, edited)
             save_avatar(avatar, self._round(index + 1))
             # The file's grids are rounded; a run that was not stopped goes on with the same ones.
             avatar = load_avatar(self._round(index + 1))
-            checkpoint.unlink(missing_ok=True)
-            self._sheet(index + 1, avatar, originals, edited)
-            for name in (f"frames_{index + 1}.npy", f"round_{index}.avatar"):
+            for name in (checkpoint.name, f"frames_{index + 1}.npy", f"round_{index}.avatar"):
                 (self._folder / name).unlink(missing_ok=True)
-        return self._finish(avatar)
+        return self._finish(avatar, originals, len(plan))
 
-    def _finish(self, avatar: Avatar) -> str:
-        whole = self._avatar
+    def _finish(self, avatar: Avatar, originals: Originals, n_rounds: int) -> str:
+        whole, learning = self._avatar, self._request.learning
         schedule = {**json.loads(json.dumps(dataclasses.asdict(self._request.schedule))), **dataclasses.asdict(self._request.steps)}
+        schedule |= {"field_on_patches": learning.on_patches, "refiner": learning.refiner is not None, "features": self._features_name}
         lineage = Lineage(
             program_version=__version__,
             seed=self._request.seed,
@@ -145,8 +179,14 @@ class EditJob:
             audio_track=whole.audio_track,
             lineage=lineage,
         )
-        sha256 = save_avatar(avatar.replace(poster=draw_poster(avatar, self._encoder.silence_features())), self._out)
-        shutil.rmtree(self._folder)
+        avatar = avatar.replace(poster=draw_poster(avatar, self._encoder.silence_features()))
+        # Inside the folder first: what a kill leaves half-written must not lie beside the avatars.
+        preview, finished = self._folder / "preview.png", self._folder / self._out.name
+        self._write(preview, self._preview(avatar, originals, n_rounds))
+        sha256 = save_avatar(avatar, finished)
+        preview.replace(self._out.with_suffix(".preview.png"))
+        finished.replace(self._out)
+        discard(self._folder)
         return sha256
 
     # --- one round -------------------------------------------------------------------------------------------------------
@@ -191,10 +231,27 @@ class EditJob:
         return edited
 
     def _sheet(self, number: int, avatar: Avatar, originals: Originals, edited: UInt8[np.ndarray, "n h w 3"]) -> None:
-        chosen = np.unique(np.linspace(0, len(edited) - 1, SHEET_FRAMES).astype(int))
-        rendered = originals.moments.render(avatar, [int(k) for k in chosen], self._request.threads)
-        rows = [np.hstack(list(row)) for row in (originals.pictures[chosen], edited[chosen], rendered)]
+        chosen = self._shown(len(edited))
+        weights = (0.0,) if avatar.refiner is None else (0.0, *SHEET_REFINE_WEIGHTS)
+        frames = [int(k) for k in chosen]
+        shown = [originals.moments.render(avatar, frames, self._request.threads, refine_weight=weight) for weight in weights]
+        self._save(self._folder / f"round_{number}.npy", shown[0])
+        rows = [np.hstack(list(row)) for row in (originals.pictures[chosen], edited[chosen], *shown)]
         self._write(self._folder / f"round_{number}.png", encode_picture(np.vstack(rows), "png"))
+
+    def _preview(self, avatar: Avatar, originals: Originals, n_rounds: int) -> bytes:
+        """The frame in the middle, a row of it: original; after the first, a middle and the last round; with the refiner's detail."""
+        chosen = self._shown(len(originals.pictures))
+        middle = len(chosen) // 2
+        rounds = [int(k) for k in np.unique(np.linspace(1, n_rounds, min(3, n_rounds)).astype(int))]
+        row = [originals.pictures[chosen[middle]], *(np.load(self._folder / f"round_{k}.npy")[middle] for k in rounds)]
+        if avatar.refiner is not None:
+            frame = [int(chosen[middle])]
+            row += [originals.moments.render(avatar, frame, self._request.threads, refine_weight=w)[0] for w in SHEET_REFINE_WEIGHTS]
+        return encode_picture(np.hstack(row), "png")
+
+    def _shown(self, n_frames: int) -> Int[np.ndarray, " at_most"]:
+        return np.unique(np.linspace(0, n_frames - 1, SHEET_FRAMES).astype(int))
 
     # --- files -----------------------------------------------------------------------------------------------------------
 
@@ -226,6 +283,20 @@ class EditJob:
         except OSError as error:
             temporary.unlink(missing_ok=True)
             raise BadInput(f"cannot write {path}: {error.strerror}; make room, and the same command goes on from here") from error
+
+
+def job_folder(out: Path) -> Path:
+    """Where an edit to `out` keeps what it needs to go on."""
+    return out.with_name(f"{out.stem}.edit")
+
+
+def discard(folder: Path) -> None:
+    """Remove a job's folder: whole at once, as far as another job can see, also where the removal is cut short."""
+    removed = folder.with_name(f".{folder.name}.removed")
+    shutil.rmtree(removed, ignore_errors=True)
+    if folder.is_dir():
+        folder.rename(removed)
+        shutil.rmtree(removed, ignore_errors=True)
 
 
 class _Reporter:

@@ -14,7 +14,7 @@ from editing.image_editors.guide import Guide
 from editing.train.clip import windows_of
 from renderer.backends.base import RenderOptions, open_backend
 from renderer.errors import BadInput
-from renderer.types import AudioFeatures, FrameCondition
+from renderer.types import DEFAULT_REFINE_WEIGHT, AudioFeatures, FrameCondition
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -50,9 +50,12 @@ class Moments:
         windows = windows_of(features, encoder, avatar.field_config.audio_window, indices)
         return Moments(indices, features, windows, avatar.pose_track[indices], avatar.eye_track[indices])
 
-    def condition(self, k: int, background: UInt8[np.ndarray, "h w 3"] | None = None) -> FrameCondition:
+    def condition(self, k: int, background: UInt8[np.ndarray, "h w 3"] | None = None, refine_weight: float = 0.0) -> FrameCondition:
         """Of the k-th of them."""
-        return FrameCondition(int(self.indices[k]), self.windows[k], self.poses[k], float(self.eye_ratio[k]), background=background)
+        eye_ratio = float(self.eye_ratio[k])
+        return FrameCondition(
+            int(self.indices[k]), self.windows[k], self.poses[k], eye_ratio, background=background, refine_weight=refine_weight
+        )
 
     def render(
         self,
@@ -61,12 +64,16 @@ class Moments:
         threads: int,
         background: UInt8[np.ndarray, "h w 3"] | None = None,
         progress: Callable[[int], None] | None = None,
+        refine_weight: float = 0.0,
     ) -> UInt8[np.ndarray, "n h w 3"]:
-        """These frames of an avatar at the size of its camera; `progress` is called after each."""
+        """These frames of an avatar at the size of its camera; `progress` is called after each.
+
+        `refine_weight` is omega of equation 5, over the whole picture; at 0 the field's own picture is shown.
+        """
         pictures = []
-        with contextlib.closing(open_backend(avatar, RenderOptions(avatar.camera.height, threads))) as backend:
+        with contextlib.closing(open_backend(avatar, RenderOptions(avatar.camera.height, threads, refine_scope="picture"))) as backend:
             for done, k in enumerate(frames, start=1):
-                pictures.append(backend.render([self.condition(k, background)])[0])
+                pictures.append(backend.render([self.condition(k, background, refine_weight)])[0])
                 if progress:
                     progress(done)
         return np.stack(pictures)
@@ -95,14 +102,17 @@ class Originals:
         return self.guide.labels
 
     @staticmethod
-    def of(avatar: Avatar, encoder: AudioEncoder, n: int, threads: int) -> Originals:
-        """Rendered and looked at. BadInput where a frame shows no face or the landmark model is missing."""
+    def of(avatar: Avatar, encoder: AudioEncoder, n: int, threads: int, progress: Callable[[int], None] | None = None) -> Originals:
+        """Rendered and looked at; `progress` counts frames. BadInput where a frame shows no face or the landmark model is missing.
+
+        An avatar with a refiner is shown as it is live, with its detail.
+        """
         moments = Moments.of(avatar, encoder, n)
         frames = range(len(moments.indices))
-        pictures = moments.render(avatar, frames, threads)
+        pictures = moments.render(avatar, frames, threads, refine_weight=DEFAULT_REFINE_WEIGHT)
         person = moments.opacity(avatar, frames, threads)
         head = moments.opacity(avatar.replace(torso_mask=np.zeros_like(avatar.torso_mask)), frames, threads)
-        found = Guide(person=person).completed(pictures, [int(k) for k in moments.indices])
+        found = Guide(person=person).completed(pictures, [int(k) for k in moments.indices], progress=progress)
         assert found.labels is not None
         labels = np.stack([by_layers(*frame) for frame in zip(found.labels, head > 0.5, person > 0.5, strict=True)])
         return Originals(moments, pictures, dataclasses.replace(found, labels=labels))

@@ -40,6 +40,7 @@ if TYPE_CHECKING:
     from torch import Tensor
 
     from editing.edit.refiner_losses import Features
+    from renderer.refiner.config import Refiner
 
 SMALLEST_PATCH_PX = 16
 """The filter bank and the discriminator need some places at their coarsest scale."""
@@ -135,10 +136,18 @@ class PatchDiscriminator(nn.Module):
 class RefinerTrainer:
     """Refiner, discriminator and their optimisers."""
 
-    def __init__(self, config: RefinerTrainingConfig, features: Features, device: torch.device | None = None) -> None:
-        """`features` (see `open_features`) is on `device`, where all pictures are as well; default: the CPU."""
+    def __init__(
+        self, config: RefinerTrainingConfig, features: Features, device: torch.device | None = None, start: Refiner | None = None
+    ) -> None:
+        """`features` (see `open_features`) is on `device`, where all pictures are as well; default: the CPU.
+
+        With `start` the network begins with the weights of that refiner. Raises BadInput if it has other sizes.
+        """
         self.config = config
-        self.network = TorchRefiner(config.refiner, config.seed).to(device or "cpu")
+        if start is not None and start.config != config.refiner:
+            raise BadInput(f"a refiner of {start.config} cannot be the start of one of {config.refiner}")
+        network = TorchRefiner(config.refiner, config.seed) if start is None else TorchRefiner.from_refiner(start)
+        self.network = network.to(device or "cpu")
         self.discriminator = PatchDiscriminator(config.seed + 1).to(device or "cpu")
         self._features = features
         self._optimiser = torch.optim.Adam(self.network.parameters(), config.learning_rate)
@@ -175,6 +184,31 @@ class RefinerTrainer:
         self._discriminator_optimiser.step()
         self._discriminator_optimiser.zero_grad(set_to_none=True)
         self.step += 1
+
+    def tensors(self) -> dict[str, Tensor]:
+        """`state_dict` as named tensors, for a safetensors file."""
+        named = {"step": torch.tensor(self.step)}
+        for part, network, optimiser in self._parts():
+            named |= {f"{part}/{name}": value for name, value in network.state_dict().items()}
+            for i, moments in optimiser.state_dict()["state"].items():
+                named |= {f"{part}_adam/{i}/{name}": value for name, value in moments.items()}
+        return named
+
+    def load_tensors(self, named: dict[str, Tensor]) -> None:
+        """The inverse of `tensors`. Raises BadInput for a state of another configuration."""
+        state: dict[str, Any] = {"step": named.get("step", -1)}
+        for part, _, optimiser in self._parts():
+            moments: dict[int, dict[str, Tensor]] = {}
+            for name, value in named.items():
+                if name.startswith(f"{part}_adam/"):
+                    _, i, key = name.split("/")
+                    moments.setdefault(int(i), {})[key] = value
+            state[part] = {name.removeprefix(f"{part}/"): value for name, value in named.items() if name.startswith(f"{part}/")}
+            state["optimiser" if part == "network" else f"{part}_optimiser"] = {**optimiser.state_dict(), "state": moments}
+        self.load_state_dict(state)
+
+    def _parts(self) -> tuple[tuple[str, nn.Module, torch.optim.Optimizer], ...]:
+        return ("network", self.network, self._optimiser), ("discriminator", self.discriminator, self._discriminator_optimiser)
 
     def state_dict(self) -> dict[str, Any]:
         """All that a resumed training needs; tensors and numbers only."""
@@ -242,7 +276,7 @@ def train_refiner(
         edge = config.lip_patch_px if is_fine_tune else config.patch_px
         # The smallest of the batch decides, so that patches can be stacked.
         height, width = (min(edge, *(pair.rendered.shape[axis] // 2 * 2 for pair in chosen)) for axis in (0, 1))
-        corners = [patch_corner(pair, height, width, random, is_fine_tune) for pair in chosen]
+        corners = [patch_corner(pair.lips, height, width, random, is_fine_tune) for pair in chosen]
         rendered, edited, original = (
             _stack([getattr(pair, name) for pair in chosen], corners, height, width, device) for name in ("rendered", "edited", "original")
         )
@@ -258,11 +292,11 @@ def train_refiner(
             return
 
 
-def patch_corner(pair: RefinerPair, height: int, width: int, random: np.random.Generator, on_lips: bool) -> tuple[int, int]:
-    """Top left (row, column), both even as the refiner's blocks are: anywhere, or so that the lips' middle is the patch's."""
-    spare = (pair.rendered.shape[0] - height, pair.rendered.shape[1] - width)
+def patch_corner(lips: Bool[np.ndarray, "h w"], height: int, width: int, random: np.random.Generator, on_lips: bool) -> tuple[int, int]:
+    """Top left (row, column) of a patch, both even as the refiner's blocks are: anywhere, or so that the lips' middle is the patch's."""
+    spare = (lips.shape[0] - height, lips.shape[1] - width)
     if on_lips:
-        middle = [0.5 * (int(places.min()) + int(places.max()) + 1) for places in np.nonzero(pair.lips)]
+        middle = [0.5 * (int(places.min()) + int(places.max()) + 1) for places in np.nonzero(lips)]
         wanted = [round(m - 0.5 * size) for m, size in zip(middle, (height, width), strict=True)]
     else:
         wanted = [int(random.integers(0, room + 1)) for room in spare]

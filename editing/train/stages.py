@@ -42,6 +42,24 @@ class StepReport(NamedTuple):
     n_rays: int
 
 
+class ShownPixels(NamedTuple):
+    """What the head shows of the n pixels of a batch."""
+
+    predicted: Float[Tensor, "n 3"]
+    opacity: Float[Tensor, " n"]
+    weights: Float[Tensor, " n_samples"]
+    ambient: Float[Tensor, "n_samples 2"]
+    samples: PackedSamples
+
+    @property
+    def n_samples(self) -> int:
+        return len(self.samples.positions)
+
+    @property
+    def n_rays(self) -> int:
+        return len(self.opacity)
+
+
 class HeadStage:
     """Random pixels of whole heads, or lip patches when `lips` is set."""
 
@@ -68,47 +86,67 @@ class HeadStage:
 
     def step(self, index: int, lips: bool = False, refinement: PoseRefinement | None = None) -> StepReport:
         """Forward and backward; gradients are left on the field's parameters, and on the updates of a `refinement` of the poses."""
-        config, field, engine = self.config, self.field, self._engine
+        config = self.config
         wanted = min(config.max_rays_per_step, int(config.samples_per_step / self.samples_per_ray))
         batch = lip_batch(self.clip, config, self.rng) if lips else head_batch(self.clip, config, wanted, self.rng)
-        batch = batch.to(engine.device)
+        batch = batch.to(self._engine.device)
         poses = refinement.poses(batch.frames) if refinement else torch.from_numpy(self.clip.poses[batch.frames]).float()
+        whole_hull = not lips and index % OCCUPANCY_HULL_EVERY == 0
+        shown = self.show(batch, poses, whole_hull, coarse=whole_hull or (index < config.coarse_steps and not lips))
+        error = colour_loss(shown.predicted, batch.target)
+        loss = error + self.regularisers(batch, shown)
+        if refinement:
+            loss = loss + refinement.prior(batch.frames).to(self._engine.device)
+        if lips:
+            side = patch_side(self.clip, config)
+            shape = (len(batch.frames), side, side, 3)
+            patches = shown.predicted.reshape(shape), batch.target.reshape(shape)
+            structure = structural_loss(*patches) if self._lpips is None else self._lpips.distances(*patches).mean()
+            loss = loss + config.structure_weight * structure
+        loss.backward()
+        self.record(shown)
+        if not whole_hull and not lips:
+            self.samples_per_ray = 0.9 * self.samples_per_ray + 0.1 * max(1.0, shown.n_samples / shown.n_rays)
+        if index >= config.prune_after and index % PRUNE_EVERY == 0 and not lips:
+            self.occupancy.prune()
+        return StepReport(loss.detach(), -10.0 * float(torch.log10(error.detach() + 1e-12)), shown.n_samples, shown.n_rays)
+
+    def show(
+        self, batch: PixelBatch, poses: Float[Tensor, "n_frames 4 4"], whole_hull: bool = False, coarse: bool = False, jitter: bool = True
+    ) -> ShownPixels:
+        """What the head shows of a batch's pixels, over what lies behind, with its graph.
+
+        `whole_hull` marches the hull in place of the grid, `coarse` as many samples a ray as the beginning of the stage may take; without
+        `jitter` rays are sampled as in rendering.
+        """
+        engine, field = self._engine, self.field
         poses = poses.to(engine.device)
         rays_o, rays_d = self._rays(batch, poses.detach())
-        whole_hull = not lips and index % OCCUPANCY_HULL_EVERY == 0
+        shifts = self.rng.random(len(rays_o), dtype=np.float32) - 0.5 if jitter else np.zeros(len(rays_o), np.float32)
         samples = engine.march(
             rays_o,
             rays_d,
             self.occupancy.hull if whole_hull else self.occupancy.grid,
-            self._coarse_march if whole_hull or (index < config.coarse_steps and not lips) else field.config,
-            torch.from_numpy(self.rng.random(len(rays_o), dtype=np.float32) - 0.5).to(engine.device),
+            self._coarse_march if coarse else field.config,
+            torch.from_numpy(shifts).to(engine.device),
         )
         out = self._evaluate(batch, samples, poses)
-        step_size = field.config.step_size
-        colours, opacity, weights = engine.composite(out.sigmas, out.rgbs, samples, step_size)
-        predicted = colours + (1.0 - opacity)[:, None] * batch.behind
-        error = colour_loss(predicted, batch.target)
-        loss = error + config.entropy_weight * entropy_loss(opacity)
-        loss = loss + config.distortion_weight * engine.distortion(weights, samples, step_size).mean()
-        outside = batch.outside_face[samples.ray_indices.long()]
-        loss = loss + config.dynamic_weight * dynamic_loss(out.ambient, weights.detach(), outside, len(rays_o))
-        appearance = field["head.appearance"][torch.from_numpy(batch.frames).to(engine.device)]
-        loss = loss + config.appearance_decay * (appearance**2).mean()
-        if refinement:
-            loss = loss + refinement.prior(batch.frames).to(engine.device)
-        if lips:
-            side = patch_side(self.clip, config)
-            shape = (len(batch.frames), side, side, 3)
-            patches = predicted.reshape(shape), batch.target.reshape(shape)
-            structure = structural_loss(*patches) if self._lpips is None else self._lpips.distances(*patches).mean()
-            loss = loss + config.structure_weight * structure
-        loss.backward()
-        self.occupancy.record(samples.positions, weights.detach(), field.config)
-        if not whole_hull and not lips:
-            self.samples_per_ray = 0.9 * self.samples_per_ray + 0.1 * max(1.0, len(samples.positions) / len(rays_o))
-        if index >= config.prune_after and index % PRUNE_EVERY == 0 and not lips:
-            self.occupancy.prune()
-        return StepReport(loss.detach(), -10.0 * float(torch.log10(error.detach() + 1e-12)), len(samples.positions), len(rays_o))
+        colours, opacity, weights = engine.composite(out.sigmas, out.rgbs, samples, field.config.step_size)
+        return ShownPixels(colours + (1.0 - opacity)[:, None] * batch.behind, opacity, weights, out.ambient, samples)
+
+    def regularisers(self, batch: PixelBatch, shown: ShownPixels) -> Float[Tensor, ""]:
+        """Of opacity, floaters, the audio coordinate outside the face, and the appearance embeddings."""
+        config, field = self.config, self.field
+        loss = config.entropy_weight * entropy_loss(shown.opacity)
+        loss = loss + config.distortion_weight * self._engine.distortion(shown.weights, shown.samples, field.config.step_size).mean()
+        outside = batch.outside_face[shown.samples.ray_indices.long()]
+        loss = loss + config.dynamic_weight * dynamic_loss(shown.ambient, shown.weights.detach(), outside, shown.n_rays)
+        appearance = field["head.appearance"][torch.from_numpy(batch.frames).to(self._engine.device)]
+        return loss + config.appearance_decay * (appearance**2).mean()
+
+    def record(self, shown: ShownPixels) -> None:
+        """Let the occupancy grid know what these rays saw."""
+        self.occupancy.record(shown.samples.positions, shown.weights.detach(), self.field.config)
 
     def _rays(self, batch: PixelBatch, poses: Float[Tensor, "n_frames 4 4"]) -> tuple[Float[Tensor, "n 3"], Float[Tensor, "n 3"]]:
         fx, fy, cx, cy = self._intrinsics

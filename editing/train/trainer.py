@@ -10,7 +10,7 @@ from __future__ import annotations
 import json
 import os
 import time
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Protocol
 
 import numpy as np
 import torch
@@ -31,7 +31,7 @@ from renderer.field import training_library
 from renderer.field.parameters import parameter_shapes
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Mapping
     from pathlib import Path
 
     from editing.lpips import Lpips
@@ -57,6 +57,33 @@ if TYPE_CHECKING:
     Report = Callable[[str, int, int, StepReport], None]
 
 
+class FurtherStages(Protocol):
+    """Stages after the torso's, which another command adds to a training; they share its interruption and its checkpoint."""
+
+    steps: Mapping[str, int]
+    """Of each stage, in their order."""
+
+    def step(self, trainer: Trainer, stage: str, index: int) -> StepReport:
+        """Leaves gradients on the field's head, if the stage learns it. Whatever is random is drawn from `trainer.rng`."""
+        ...
+
+    def rate(self, stage: str, index: int) -> float | None:
+        """Share of the head's initial rates in this step; None where the head is held."""
+        ...
+
+    def state(self) -> dict[str, torch.Tensor]:
+        """What the stages have learned besides the field."""
+        ...
+
+    def load_state(self, state: dict[str, torch.Tensor]) -> None:
+        """The inverse of `state`."""
+        ...
+
+    def identity(self) -> str:
+        """Another one does not go on from a checkpoint."""
+        ...
+
+
 class Trainer:
     """Runs the stages in order; every piece of state that a resumed run needs lives here."""
 
@@ -70,6 +97,7 @@ class Trainer:
         lpips: Lpips | None = None,
         engine: Engine | None = None,
         frozen: tuple[str, ...] = (),
+        further: FurtherStages | None = None,
     ) -> None:
         """Without an `engine`, the native one. `lpips` has to lie on the engine's device. Without `lessons` there is no speech stage.
 
@@ -88,7 +116,10 @@ class Trainer:
         self.read_out.to(self.engine.device)
         self.average = {name: self.field[name].detach().clone() for name in parameter_shapes(field_config)}
         self.rng = np.random.default_rng(config.seed)
-        self.stage, self.step = STAGES[0], 0
+        self.further = further
+        self._steps = {stage: int(getattr(config, f"{stage}_steps")) for stage in STAGES} | dict(further.steps if further else {})
+        self._stages = tuple(self._steps)
+        self.stage, self.step = self._stages[0], 0
         captured = clip.dataset.track.camera_from_head
         clip.use_poses(captured)  # another training of this clip may have refined them
         self.frozen = frozen
@@ -135,12 +166,12 @@ class Trainer:
         One that comes in the middle of a step is kept until its end; where that cannot be, the checkpoint of before stays.
         """
         torso = TorsoStage(self.field, self.clip, self.config, self.rng)
-        steps = {stage: int(getattr(self.config, f"{stage}_steps")) for stage in STAGES}
+        stages, steps = self._stages, self._steps
         last_saved = time.monotonic()
         within_step = False
         with InterruptBetweenSteps() as interrupt:
             try:
-                for stage in STAGES[STAGES.index(self.stage) :]:
+                for stage in stages[stages.index(self.stage) :]:
                     while self.step < steps[stage]:
                         began, within_step = time.monotonic(), True
                         result = self._step(stage, steps[stage], torso)
@@ -151,8 +182,8 @@ class Trainer:
                         if time.monotonic() - last_saved > CHECKPOINT_EVERY_S:
                             self.save_checkpoint()
                             last_saved = time.monotonic()
-                    if stage != STAGES[-1]:
-                        self.stage, self.step = STAGES[STAGES.index(stage) + 1], 0
+                    if stage != stages[-1]:
+                        self.stage, self.step = stages[stages.index(stage) + 1], 0
             except KeyboardInterrupt:
                 if not within_step:
                     self.save_checkpoint()
@@ -165,6 +196,14 @@ class Trainer:
             result = self._speech_step(1.0)
         elif stage == "torso":
             result = torso.step(self.step)
+        elif self.further is not None and stage in self.further.steps:
+            result = self.further.step(self, stage, self.step)
+            rate = self.further.rate(stage, self.step)
+            if rate is None:
+                self.step += 1
+                return result
+            self._move(part, rate)
+            return self._counted(part, result)
         else:
             if stage == "head" and self.step in self.config.tightening_steps:
                 self._tighten()
@@ -181,6 +220,9 @@ class Trainer:
                 if done == len(pose_steps) - 1:
                     self._settle_poses()
         self._optimise(part, stage, n_steps)
+        return self._counted(part, result)
+
+    def _counted(self, part: str, result: StepReport) -> StepReport:
         self.step += 1
         if self.step % EMA_EVERY == 0:
             self._average(PARTS[part])
@@ -200,13 +242,16 @@ class Trainer:
 
     def _optimise(self, part: str, stage: str, n_steps: int) -> None:
         share = self.config.final_rate if stage == "lips" else rate_at(self.step, n_steps, 1.0, self.config.final_rate)
+        self._move(part, share, grids=stage != "speech")
+
+    def _move(self, part: str, share: float, grids: bool = True) -> None:
         optimiser = self.optimisers[part]
         for group in optimiser.param_groups:
             group["lr"] = self.config.network_rate * share
         optimiser.step()
         optimiser.zero_grad(set_to_none=True)
         for name, table in self.tables.items():
-            if name.startswith(PARTS[part]) and stage != "speech":
+            if name.startswith(PARTS[part]) and grids:
                 table.adam_step(self.config.grid_rate * share, ADAM_BETAS, ADAM_EPSILON)
 
     @torch.no_grad()
@@ -235,6 +280,8 @@ class Trainer:
             tensors[f"table/{name}/first"], tensors[f"table/{name}/second"] = table.first_moment, table.second_moment
         for name, value in self.poses.state_dict().items():
             tensors[f"poses/{name}"] = value
+        if self.further is not None:
+            tensors |= {f"further/{name}": value.detach() for name, value in self.further.state().items()}
         tensors["read_out/weight"], tensors["read_out/bias"] = self.read_out.weight.detach(), self.read_out.bias.detach()
         tensors["occupancy/hull"] = self.occupancy.hull
         tensors["occupancy/grid"] = self.occupancy.grid
@@ -284,6 +331,8 @@ class Trainer:
             first, second = tensors[f"table/{name}/first"], tensors[f"table/{name}/second"]
             table.load_state_dict({"first": first, "second": second, "n_steps": state["table_steps"][name], "average": None})
         self.poses.load_state_dict({n.removeprefix("poses/"): t for n, t in tensors.items() if n.startswith("poses/")})
+        if self.further is not None:
+            self.further.load_state({n.removeprefix("further/"): t for n, t in tensors.items() if n.startswith("further/")})
         self.occupancy.hull = tensors["occupancy/hull"].to(self.engine.device)
         self.occupancy.grid = tensors["occupancy/grid"].to(self.engine.device)
         self.occupancy.seen = tensors["occupancy/seen"].to(self.engine.device)
@@ -291,7 +340,7 @@ class Trainer:
         self.rng.bit_generator.state = state["rng"]
         self.head.samples_per_ray = state["samples_per_ray"]
         steps = self.config.pose_steps
-        if steps and (STAGES.index(self.stage), self.step) >= (STAGES.index("head"), steps.stop):
+        if steps and (self._stages.index(self.stage), self.step) >= (self._stages.index("head"), steps.stop):
             self._settle_poses()
 
     def _identity(self) -> str:
@@ -299,7 +348,8 @@ class Trainer:
 
         config = dataclasses.asdict(self.config)
         config.pop("threads")
-        return json.dumps([self.clip.identity, self.field.config.to_json(), config, list(self.frozen)], sort_keys=True)
+        identity = [self.clip.identity, self.field.config.to_json(), config, list(self.frozen)]
+        return json.dumps(identity + ([self.further.identity()] if self.further else []), sort_keys=True)
 
     # --- result ------------------------------------------------------------------------------------------------------------
 

@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 
 pytestmark = pytest.mark.usefixtures("without_landmarks")
 MOVES_THE_LIPS = ("audio.", "attention.", "head.ambient")
-REQUEST = EditRequest("red, please", EditSchedule(rounds=2, frames=6), OptimisationSteps(60, 4, 40), threads=1)
+REQUEST = EditRequest("red, please", EditSchedule(rounds=2, frames=6), OptimisationSteps(60, 4, 40, 8), threads=1)
 
 
 def start(avatar: Avatar, encoder: AudioEncoder, folder: Path, editor: Redder, request: EditRequest = REQUEST) -> EditJob:
@@ -78,7 +78,7 @@ def test_edit_follows_the_instruction_and_keeps_what_moves_the_lips(
 def test_iterative_edit_sees_the_original_and_a_few_frames_at_a_time(
     avatar: Avatar, encoder: AudioEncoder, tmp_path: Path, redder: Redder
 ) -> None:
-    request = EditRequest("red", EditSchedule("iterative", frames=6), OptimisationSteps(24, 12, 12), threads=1)
+    request = EditRequest("red", EditSchedule("iterative", frames=6), OptimisationSteps(24, 12, 12, 12), threads=1)
     start(avatar, encoder, tmp_path, redder, request).run(silent)
     assert len(redder.calls) == 12 and all(with_original for _, _, with_original in redder.calls)
     assert [len(indices) for indices, _, _ in redder.calls] == [1] * 12
@@ -90,7 +90,7 @@ def test_an_edit_that_was_stopped_ends_with_the_same_avatar(
 ) -> None:
     whole, cut = tmp_path / "whole", tmp_path / "cut"
     whole.mkdir(), cut.mkdir()
-    brief = EditRequest("red", EditSchedule(rounds=2, frames=4), OptimisationSteps(20, 4, 20), threads=1)
+    brief = EditRequest("red", EditSchedule(rounds=2, frames=4), OptimisationSteps(20, 4, 20, 6), threads=1)
     expected = start(avatar, encoder, whole, redder, brief).run(silent)
 
     def interrupt(state: dict[str, Any]) -> None:
@@ -105,7 +105,7 @@ def test_an_edit_that_was_stopped_ends_with_the_same_avatar(
 
 
 def test_edited_frames_are_not_edited_twice(avatar: Avatar, encoder: AudioEncoder, tmp_path: Path, redder: Redder) -> None:
-    request = EditRequest("red", EditSchedule("one-time", frames=12), OptimisationSteps(2, 2, 2), threads=1)
+    request = EditRequest("red", EditSchedule("one-time", frames=12), OptimisationSteps(2, 2, 2, 2), threads=1)
     job = start(avatar, encoder, tmp_path, redder, request)
     redder.interrupt_after = 4
     with pytest.raises(KeyboardInterrupt):
@@ -132,7 +132,7 @@ def test_an_instruction_that_the_editor_does_not_know_leaves_nothing_behind(
 def test_a_full_disk_is_one_line_and_what_was_done_stays(
     avatar: Avatar, encoder: AudioEncoder, tmp_path: Path, redder: Redder, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    request = EditRequest("red", EditSchedule("one-time", frames=4), OptimisationSteps(2, 2, 2), threads=1)
+    request = EditRequest("red", EditSchedule("one-time", frames=4), OptimisationSteps(2, 2, 2, 2), threads=1)
     job = start(avatar, encoder, tmp_path, redder, request)
     with monkeypatch.context() as full:
         full.setattr("pathlib.Path.write_bytes", lambda path, data: (_ for _ in ()).throw(OSError(28, "No space left on device")))

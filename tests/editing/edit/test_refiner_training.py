@@ -98,10 +98,10 @@ def test_the_discriminator_learns_to_tell_them_apart() -> None:
 
 def test_lip_patch_is_centred_on_the_lips() -> None:
     pair = picture_pair(0, 64)
-    row, column = patch_corner(pair, 16, 16, np.random.default_rng(0), on_lips=True)
+    row, column = patch_corner(pair.lips, 16, 16, np.random.default_rng(0), on_lips=True)
     rows, columns = np.nonzero(pair.lips)
     assert abs(row + 8 - rows.mean()) <= 2 and abs(column + 8 - columns.mean()) <= 2
-    corners = [patch_corner(pair, 16, 16, np.random.default_rng(i), on_lips=False) for i in range(50)]
+    corners = [patch_corner(pair.lips, 16, 16, np.random.default_rng(i), on_lips=False) for i in range(50)]
     assert all(place % 2 == 0 and 0 <= place <= 48 for corner in corners for place in corner)
     assert len(set(corners)) > 20
 
