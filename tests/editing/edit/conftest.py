@@ -19,6 +19,8 @@ if TYPE_CHECKING:
     from renderer.avatar import Avatar
 
 SIZE_PX, N_TRACK = 64, 12
+LIPS = np.s_[:, 37:42, 26:38]
+"""Where the shipped avatar's mouth is, more or less, in every frame."""
 
 
 @pytest.fixture(scope="session")
@@ -47,17 +49,21 @@ def avatar(tiny_take: Path, encoder: AudioEncoder) -> Avatar:
     )
 
 
+def completed_without_landmarks(
+    self: Guide, frames: np.ndarray, indices: object = None, detector: object = None, progress: object = None
+) -> Guide:
+    """In place of `Guide.completed`: the upper part of the person is face, with lips in it, and the lower part cloth."""
+    assert self.person is not None
+    labels = np.where(self.person > 0.5, LABELS["cloth"], LABELS["background"]).astype(np.uint8)
+    labels[:, : SIZE_PX * 2 // 3][self.person[:, : SIZE_PX * 2 // 3] > 0.5] = LABELS["face"]
+    labels[LIPS][self.person[LIPS] > 0.5] = LABELS["lips"]
+    return Guide(np.zeros((len(frames), 478, 2), np.float32), labels, self.person, frames)
+
+
 @pytest.fixture
 def without_landmarks(monkeypatch: pytest.MonkeyPatch) -> None:
-    """The guide's landmarks are not looked for, and its labels are the upper and the lower part of the person."""
-
-    def completed(self: Guide, frames: np.ndarray, indices: object = None, detector: object = None, progress: object = None) -> Guide:
-        assert self.person is not None
-        labels = np.where(self.person > 0.5, LABELS["cloth"], LABELS["background"]).astype(np.uint8)
-        labels[:, : SIZE_PX * 2 // 3][self.person[:, : SIZE_PX * 2 // 3] > 0.5] = LABELS["face"]
-        return Guide(np.zeros((len(frames), 478, 2), np.float32), labels, self.person, frames)
-
-    monkeypatch.setattr(Guide, "completed", completed)
+    """The guide's landmarks are not looked for."""
+    monkeypatch.setattr(Guide, "completed", completed_without_landmarks)
 
 
 class Redder:

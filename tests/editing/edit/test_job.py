@@ -8,12 +8,14 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import pytest
 
-from editing.edit.job import EditJob, EditRequest
-from editing.edit.optimise import OptimisationSteps
+from editing.edit.job import EditJob, EditRequest, discard
+from editing.edit.optimise import Learning, OptimisationSteps
 from editing.edit.originals import Moments
 from editing.edit.schedule import EditSchedule
 from renderer.avatar_file import file_sha256, load_avatar, save_avatar
 from renderer.errors import BadInput
+from renderer.refiner.config import RefinerConfig
+from tests.renderer.refiner.random_refiner import random_network
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -51,7 +53,8 @@ def test_edit_follows_the_instruction_and_keeps_what_moves_the_lips(
     sha256 = start(avatar, encoder, tmp_path, redder).run(states.append)
     edited = load_avatar(tmp_path / "red.avatar")
     assert sha256 == file_sha256(tmp_path / "red.avatar")
-    assert sorted(path.name for path in tmp_path.iterdir()) == ["red.avatar", "source.avatar"], "the folder of the job is gone"
+    remaining = sorted(path.name for path in tmp_path.iterdir())
+    assert remaining == ["red.avatar", "red.preview.png", "source.avatar"], "the folder of the job is gone"
     moments = Moments.of(avatar, encoder, 3)
     before, after = (redness(moments.render(a, range(3), 1)) for a in (avatar, edited))
     assert after > before + 30.0, (before, after)
@@ -71,7 +74,7 @@ def test_edit_follows_the_instruction_and_keeps_what_moves_the_lips(
     )
     assert edited.poster is not None and edited.subject == source.subject
     assert [(settings.text_guidance, settings.steps) for _, settings, _ in redder.calls] == [(3.0, 10), (6.0, 20)]
-    assert {state["stage"] for state in states} == {"editing", "rendering", "head", "lips", "torso"}
+    assert {state["stage"] for state in states} == {"editing", "rendering", "head", "torso", "patches", "lip patches"}
     assert states[-1]["round"] == 2 and states[-1]["previews"] == ["round_1.png"]
 
 
@@ -84,7 +87,11 @@ def test_iterative_edit_sees_the_original_and_a_few_frames_at_a_time(
     assert [len(indices) for indices, _, _ in redder.calls] == [1] * 12
 
 
-@pytest.mark.parametrize("stop", [("editing", 1), ("head", 1), ("torso", 1), ("rendering", 2), ("lips", 2)], ids=lambda s: f"{s[0]} {s[1]}")
+@pytest.mark.parametrize(
+    "stop",
+    [("editing", 1), ("head", 1), ("torso", 1), ("rendering", 2), ("patches", 1), ("lip patches", 2)],
+    ids=lambda s: f"{s[0]} {s[1]}",
+)
 def test_an_edit_that_was_stopped_ends_with_the_same_avatar(
     avatar: Avatar, encoder: AudioEncoder, tmp_path: Path, redder: Redder, stop: tuple[str, int]
 ) -> None:
@@ -141,3 +148,54 @@ def test_a_full_disk_is_one_line_and_what_was_done_stays(
     assert not (tmp_path / "red.avatar").exists()
     assert [path.name for path in (tmp_path / "red.edit").iterdir()] == ["request.json"]
     start(avatar, encoder, tmp_path, redder, request).run(silent)
+
+
+def refined_change(avatar: Avatar, encoder: AudioEncoder, refine_weight: float) -> float:
+    """How much omega changes the picture, of 255."""
+    moments = Moments.of(avatar, encoder, 2)
+    plain, refined = (moments.render(avatar, range(2), 1, refine_weight=weight).astype(float) for weight in (0.0, refine_weight))
+    return float(np.abs(refined - plain).mean())
+
+
+def test_the_edited_avatar_has_a_refiner_that_omega_weighs(avatar: Avatar, encoder: AudioEncoder, tmp_path: Path, redder: Redder) -> None:
+    request = EditRequest("red", EditSchedule("one-time", frames=4), OptimisationSteps(2, 2, 2, 30), threads=1)
+    start(avatar, encoder, tmp_path, redder, request).run(silent)
+    edited = load_avatar(tmp_path / "red.avatar")
+    assert edited.refiner is not None and edited.refiner.config == RefinerConfig()
+    half, whole = (refined_change(edited, encoder, weight) for weight in (0.4, 0.8))
+    assert whole > 0.5 and half == pytest.approx(whole / 2, rel=0.2)
+
+
+def test_an_edit_without_refiner_has_none_and_still_fine_tunes_the_lips(
+    avatar: Avatar, encoder: AudioEncoder, tmp_path: Path, redder: Redder
+) -> None:
+    states: list[dict[str, Any]] = []
+    schedule, steps = EditSchedule("one-time", frames=4), OptimisationSteps(2, 2, 2, 4)
+    request = EditRequest("red", schedule, steps, threads=1, learning=Learning(refiner=None))
+    start(avatar, encoder, tmp_path, redder, request).run(states.append)
+    assert load_avatar(tmp_path / "red.avatar").refiner is None
+    assert {"lip patches"} == {state["stage"] for state in states} & {"patches", "lip patches"}
+
+
+def test_an_edited_avatars_refiner_begins_with_the_one_that_is_there(
+    avatar: Avatar, encoder: AudioEncoder, tmp_path: Path, redder: Redder
+) -> None:
+    first = random_network().to_refiner()
+    shown = avatar.replace(refiner=first)
+    assert refined_change(shown, encoder, 0.8) > 0.5
+    request = EditRequest("red", EditSchedule("one-time", frames=4), OptimisationSteps(1, 0, 1, 1), threads=1)
+    start(shown, encoder, tmp_path, redder, request).run(silent)
+    after = load_avatar(tmp_path / "red.avatar").refiner
+    assert after is not None
+    apart = {name: float(np.abs(array - first.tensors[name]).max()) for name, array in after.tensors.items()}
+    assert 0.0 < max(apart.values()) < 2e-3, "one step of Adam at 1e-3"
+
+
+def test_discarded_folders_are_gone_at_once(tmp_path: Path) -> None:
+    folder = tmp_path / "red.edit"
+    for _ in range(2):  # the second time something is left of the first
+        folder.mkdir()
+        (folder / "request.json").touch()
+        discard(folder)
+        assert not folder.exists()
+        (tmp_path / ".red.edit.removed").mkdir()
