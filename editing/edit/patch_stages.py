@@ -27,6 +27,8 @@ from editing.train.stages import StepReport, torso_bounds
 from renderer.errors import BadInput
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     from jaxtyping import Bool, Float, Int, UInt8
     from torch import Tensor
 
@@ -69,7 +71,7 @@ class PatchStages:
         """
         self._clip, self._originals, self._config, self._refiner = clip, originals, config, refiner
         learned = refiner is not None or config.on_patches
-        self.steps = {PATCHES: config.steps if learned else 0, LIP_PATCHES: config.lip_steps}
+        self.steps: Mapping[str, int] = {PATCHES: config.steps if learned else 0, LIP_PATCHES: config.lip_steps}
         self._lips: dict[int, Bool[np.ndarray, "h w"]] = {int(k): clip.mask(int(k), LIP_LABELS) for k in clip.frames}
         self._with_lips = np.array([k for k, mask in self._lips.items() if mask.any()], np.int64)
         if config.lip_steps and not len(self._with_lips):
