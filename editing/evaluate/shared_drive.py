@@ -15,7 +15,7 @@ from editing.evaluate.driving import Drive, to_and_fro
 from editing.train.clip import clip_windows, windows_of
 from renderer.backends.base import RenderOptions, open_backend
 from renderer.errors import BadInput
-from renderer.types import AudioFeatures, FrameCondition
+from renderer.types import DEFAULT_REFINE_WEIGHT, AudioFeatures, FrameCondition
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -47,6 +47,10 @@ class SharedDrive:
     backend: str = "auto"
     threads: int = 1
     """For rendering."""
+    refine_weight: float = DEFAULT_REFINE_WEIGHT
+    """omega, for avatars with a refiner."""
+    refine_scope: str = "auto"
+    """What a refiner works on; see `RenderOptions`."""
 
     @staticmethod
     def of_training_clip(original: Avatar, encoder: AudioEncoder) -> SharedDrive:
@@ -112,13 +116,14 @@ class SharedDrive:
 
     def condition(self, k: int) -> FrameCondition:
         """Everything that frame `k` depends on, beside the avatar."""
-        return FrameCondition(k, self.windows[k], self.poses[k], float(self.eye_ratio[k]), background=self.background)
+        eye_ratio = float(self.eye_ratio[k])
+        return FrameCondition(k, self.windows[k], self.poses[k], eye_ratio, background=self.background, refine_weight=self.refine_weight)
 
     def pictures(self, avatar: Avatar, doing: str) -> Iterator[UInt8[np.ndarray, "h w 3"]]:
         """All frames of an avatar at its camera's size, with a progress bar that says what is being done."""
         from tqdm import tqdm
 
-        options = RenderOptions(size=avatar.camera.height, threads=self.threads)
+        options = RenderOptions(size=avatar.camera.height, threads=self.threads, refine_scope=self.refine_scope)
         with contextlib.closing(open_backend(avatar, options, self.backend)) as runner:
             for k in tqdm(range(self.n_frames), doing, unit="frame", disable=not sys.stderr.isatty()):
                 yield runner.render([self.condition(k)])[0]

@@ -43,25 +43,24 @@ def main(argv: list[str]) -> int:
     arguments.folder.mkdir(parents=True, exist_ok=True)
     for name in arguments.only:
         if not (arguments.folder / f"{name}.avatar").exists():
-            edit(arguments.folder, name, arguments.avatar, arguments.options)
+            run_edit(arguments.folder, arguments.folder / f"{name}.avatar", arguments.avatar, INSTRUCTIONS[name], arguments.options)
     draw(arguments.folder, [name for name in INSTRUCTIONS if (arguments.folder / f"{name}.avatar").exists()], arguments.avatar)
     print((arguments.folder / "times.json").read_text())
     return 0
 
 
-def edit(folder: Path, name: str, avatar: str, options: list[str]) -> None:
-    """One edit, from where it stands; its time is noted also if it is stopped."""
+def run_edit(folder: Path, out: Path, avatar: str, instruction: str, options: list[str]) -> None:
+    """One edit, from where it stands; its time is noted in the folder's `times.json`, also if it is stopped."""
     times = folder / "times.json"
-    known = json.loads(times.read_text()) if times.exists() else {}
     began, spent = time.monotonic(), _cpu_s()
-    out = str(folder / f"{name}.avatar")
     try:
-        command = [sys.executable, "-m", "editing", "edit", avatar, "--instruction", INSTRUCTIONS[name], "--out", out, *options]
+        command = [sys.executable, "-m", "editing", "edit", avatar, "--instruction", instruction, "--out", str(out), *options]
         subprocess.run(command, check=True)
     finally:
-        before = known.get(name, {"minutes": 0.0, "cpu_minutes": 0.0})
+        known = json.loads(times.read_text()) if times.exists() else {}
+        before = known.get(out.stem, {"minutes": 0.0, "cpu_minutes": 0.0})
         gone = {"minutes": (time.monotonic() - began) / 60, "cpu_minutes": (_cpu_s() - spent) / 60}
-        known[name] = {key: round(before[key] + value, 2) for key, value in gone.items()}
+        known[out.stem] = {key: round(before[key] + value, 2) for key, value in gone.items()}
         times.write_text(json.dumps(known, indent=1))
 
 
