@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import dataclasses
+import math
 import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -136,6 +137,8 @@ class _Bar:
             self.close()
             self._stage = stage
             self._bar = tqdm(total=state["steps"], desc=stage, file=sys.stderr)
+        if not math.isnan(state.get("psnr_db", math.nan)):
+            self._bar.set_postfix_str(f"PSNR {state['psnr_db']:.1f} dB", refresh=False)
         self._bar.update(state["step"] - self._bar.n)
 
     def close(self) -> None:

@@ -69,8 +69,10 @@ class Learning:
     """Whether the field learns from patches of the whole picture, as in the paper, instead of random rays (see `patch_stages`)."""
     network_rate: float = 1e-3
     grid_rate: float = 5e-3
-    patch_px: int = 256
+    patch_px: int = 128
+    """Edge of a patch of the whole picture (paper: 256)."""
     lip_patch_px: int = 64
+    """Edge of a lip patch (paper)."""
 
     def trained(self, steps: OptimisationSteps, threads: int, seed: int) -> TrainConfig:
         """The stages of `editing.train` in a round of these steps."""
@@ -95,7 +97,7 @@ class Learning:
 def preset(name: str, n_frames: int) -> tuple[OptimisationSteps, Learning]:
     """Steps and manner of a preset for an edit of `n_frames` frames. Raises BadInput for a name that is not known.
 
-    cpu     ends on two cores: the field learns from random rays, the refiner (half the paper's features) from whole pictures
+    cpu     ends on two cores: the field learns from random rays, the refiner (half the paper's features) from patches of 128 pixels
     draft   a third of that
     paper   the paper's: 300 epochs on patches of 256 pixels, 100 on lip patches of 64, field and refiner together, a refiner of 1 MB;
             hours on a GPU, days on a CPU
@@ -107,7 +109,7 @@ def preset(name: str, n_frames: int) -> tuple[OptimisationSteps, Learning]:
     if name == "paper":
         steps = OptimisationSteps(0, PAPER_LIP_EPOCHS * n_frames, PAPER_TORSO_STEPS, PAPER_EPOCHS * n_frames)
         refiner = RefinerTrainingConfig(refiner=RefinerConfig(64, 32))
-        return steps, Learning(refiner, on_patches=True, network_rate=5e-4, grid_rate=5e-3)
+        return steps, Learning(refiner, on_patches=True, network_rate=5e-4, grid_rate=5e-3, patch_px=256)
     raise BadInput(f"--preset {name}: cpu, draft or paper is possible")
 
 

@@ -37,6 +37,9 @@ if TYPE_CHECKING:
     from editing.train.trainer import Trainer
 
 PATCHES, LIP_PATCHES = "patches", "lip patches"
+HELD_FRAMES = 64
+"""Of a field that is held as many frames, spread over the clip, are rendered for the refiner, each once: it learns texture, which the
+others share, and rendering them would take longer than learning from them."""
 FINAL_RATE = 0.1
 """The field's rates decay to this share, as in its other stages, and stay there on lip patches."""
 
@@ -73,6 +76,7 @@ class PatchStages:
         learned = refiner is not None or config.on_patches
         self.steps: Mapping[str, int] = {PATCHES: config.steps if learned else 0, LIP_PATCHES: config.lip_steps}
         self._lips: dict[int, Bool[np.ndarray, "h w"]] = {int(k): clip.mask(int(k), LIP_LABELS) for k in clip.frames}
+        self._held_frames = clip.spread(HELD_FRAMES)
         self._with_lips = np.array([k for k, mask in self._lips.items() if mask.any()], np.int64)
         if config.lip_steps and not len(self._with_lips):
             raise BadInput("no frame shows lips, which the fine-tune on lip patches needs; --lips-steps 0 leaves it out")
@@ -106,7 +110,7 @@ class PatchStages:
     def _held_step(self, trainer: Trainer) -> StepReport:
         """The refiner alone, on what the field shows of one frame; each frame is rendered once."""
         assert self._refiner is not None
-        frame, rows, columns = self._place(trainer.rng, self._config.patch_px, None)
+        frame, rows, columns = self._place(trainer.rng, self._config.patch_px, self._held_frames)
         picture = self._held.get(frame)
         if picture is None:
             with torch.no_grad():
@@ -124,11 +128,11 @@ class PatchStages:
         return _report(found.total, found.terms["reconstruction"], rendered[..., 0].numel(), rendered[..., 0].numel())
 
     def _learned_step(self, trainer: Trainer) -> StepReport:
-        frame, rows, columns = self._place(trainer.rng, self._config.patch_px, None)
+        frame, rows, columns = self._place(trainer.rng, self._config.patch_px, self._clip.frames)
         return self._joint_step(trainer, frame, rows, columns, None)
 
     def _lip_step(self, trainer: Trainer) -> StepReport:
-        frame, rows, columns = self._place(trainer.rng, self._config.lip_patch_px, self._with_lips)
+        frame, rows, columns = self._place(trainer.rng, self._config.lip_patch_px, self._with_lips, on_lips=True)
         device = trainer.engine.device
         original = torch.from_numpy(np.asarray(self._originals[frame])[None, rows, columns]).to(device).float() / 255.0
         mask = torch.from_numpy(self._lips[frame][None, rows, columns]).to(device).float()
@@ -158,11 +162,11 @@ class PatchStages:
 
     # --- patches ---------------------------------------------------------------------------------------------------------
 
-    def _place(self, rng: np.random.Generator, edge: int, choices: Int[np.ndarray, " n"] | None) -> tuple[int, slice, slice]:
-        """A frame, and rows and columns of a patch in it: around the lips where `choices` are given, else anywhere."""
-        frame = int(rng.choice(self._clip.frames if choices is None else choices))
+    def _place(self, rng: np.random.Generator, edge: int, frames: Int[np.ndarray, " n"], on_lips: bool = False) -> tuple[int, slice, slice]:
+        """One of `frames`, and rows and columns of a patch in it: around the lips, or anywhere."""
+        frame = int(rng.choice(frames))
         height, width = (min(edge, size // 2 * 2) for size in (self._clip.height, self._clip.width))
-        row, column = patch_corner(self._lips[frame], height, width, rng, choices is not None)
+        row, column = patch_corner(self._lips[frame], height, width, rng, on_lips)
         return frame, slice(row, row + height), slice(column, column + width)
 
     def _pose(self, frame: int) -> Float[Tensor, "1 4 4"]:
