@@ -33,7 +33,7 @@ NEIGHBOUR_REACH = 20
 """Frames beyond which an update says nothing of another."""
 UPDATE_NOISE = 0.02
 """Share of an update's variance that is its own frame's alone."""
-REGRESSION_RIDGE = 10.0
+REGRESSION_RIDGE = 30.0
 """Frames' worth of doubt that an update depends on the pose at all."""
 
 
@@ -75,13 +75,15 @@ class PoseRefinement:
         """All poses in the end: where no picture was asked, with the update that the others let expect.
 
         A capture's error depends on the pose (its rigid head is never quite the right one) and changes slowly: a ridge regression on the
-        captured pose, and on what that leaves a Gaussian process in time, which between two trained frames is nearly their mean.
+        captured pose's numbers, their squares and products, and on what that leaves a Gaussian process in time, which between two trained
+        frames is nearly their mean.
         """
         captured = self.captured.double()
-        features = torch.cat([_rotation_vectors(captured[:, :3, :3]), captured[:, :3, 3]], dim=1)
-        of_trained, updates = features[self.trained], self.updates[self.trained].double()
-        features = (features - of_trained.mean(0)) / of_trained.std(0, correction=0).clamp_min(1e-6)
-        features = torch.cat([torch.ones(len(features), 1, dtype=torch.float64), features], dim=1)
+        pose = torch.cat([_rotation_vectors(captured[:, :3, :3]), captured[:, :3, 3]], dim=1)
+        updates = self.updates[self.trained].double()
+        pose = (pose - pose[self.trained].mean(0)) / pose[self.trained].std(0, correction=0).clamp_min(1e-6)
+        i, j = torch.triu_indices(6, 6)
+        features = torch.cat([torch.ones(len(pose), 1, dtype=torch.float64), pose, pose[:, i] * pose[:, j]], dim=1)
         x = features[self.trained]
         ridge = REGRESSION_RIDGE * torch.eye(x.shape[1], dtype=torch.float64)
         ridge[0, 0] = 0.0
