@@ -110,7 +110,9 @@ def add_studio(
         with _refusals():
             return edits.resume(edit)
 
-    @app.get("/api/edits/{edit}/preview.png", response_class=Response, responses={200: {"content": {"image/png": {}}}}, dependencies=readers)
+    png = {200: {"content": {"image/png": {}}}}
+
+    @app.get("/api/edits/{edit}/preview.png", response_class=Response, responses=png, dependencies=readers)
     async def preview(edit: str) -> Response:
         """Above: frames of the original; below: the same edited; at the end of a round a third row, as the avatar shows them."""
         with _refusals():
