@@ -110,7 +110,7 @@ def add_studio(
         with _refusals():
             return edits.resume(edit)
 
-    png = {200: {"content": {"image/png": {}}}}
+    png: dict[int | str, dict[str, Any]] = {200: {"content": {"image/png": {}}}}
 
     @app.get("/api/edits/{edit}/preview.png", response_class=Response, responses=png, dependencies=readers)
     async def preview(edit: str) -> Response:

@@ -121,14 +121,14 @@ class CpuBackend:
         if self._handle is None:
             raise ValueError("the backend is closed")
         config, camera = self._avatar.field_config, self._camera.windowed(condition.window)
-        part = condition.window or WHOLE_PICTURE
+        shown = condition.window or WHOLE_PICTURE
         codes = frame_codes(config, self._avatar.tensors, condition)
         background = self._backdrop(condition)
         pose = np.ascontiguousarray(condition.camera_from_head, np.float32)
         frame = FrameStructure(
             width=camera.width, height=camera.height, fx=camera.fx, fy=camera.fy, cx=camera.cx, cy=camera.cy,
             rotation=tuple(pose[:3, :3].reshape(-1).tolist()), translation=tuple(pose[:3, 3].tolist()),
-            window=(part.left, part.top, part.width, part.height),
+            window=(shown.left, shown.top, shown.width, shown.height),
             ambient_bias=codes.ambient_bias.ctypes.data, density_bias=codes.density_bias.ctypes.data,
             eye_bias=codes.eye_bias.ctypes.data, colour_bias=codes.colour_bias.ctypes.data,
             deform_bias=codes.deform_bias.ctypes.data, torso_colour_bias=codes.torso_colour_bias.ctypes.data,

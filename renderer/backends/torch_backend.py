@@ -64,18 +64,18 @@ class TorchBackend:
 
         torch.set_num_threads(self._threads)
         config, camera, net = self._avatar.field_config, self._camera.windowed(condition.window), self._field
-        part = condition.window or WHOLE_PICTURE
+        shown = condition.window or WHOLE_PICTURE
         with torch.inference_mode():
             pose = torch.from_numpy(pose_code(condition.camera_from_head, config))
             torso_code = torch.from_numpy(appearance_code(self._avatar.tensors["torso.appearance"], condition.appearance)).float()
             biases = self._head_biases(condition)
             pixels = pixel_grid(camera.width, camera.height)
             picture = torch.from_numpy(self._backdrop(condition).reshape(-1, 3))
-            mask = self._torso_pixels(camera.width, camera.height, part)
+            mask = self._torso_pixels(camera.width, camera.height, shown)
             if mask.any():
                 chosen = torch.from_numpy(mask.reshape(-1))
-                first, shares = torch.tensor([part.left, part.top]), torch.tensor([part.width, part.height])
-                x_t = first + pixels[chosen] / torch.tensor([float(camera.width), float(camera.height)]) * shares
+                corner, extent = torch.tensor([shown.left, shown.top]), torch.tensor([shown.width, shown.height])
+                x_t = corner + pixels[chosen] / torch.tensor([float(camera.width), float(camera.height)]) * extent
                 rgb, alpha, _ = net.torso(x_t, pose, torso_code)
                 picture[chosen] = picture[chosen] * (1.0 - alpha[:, None]) + rgb * alpha[:, None]
             rays_o, rays_d = camera_rays(camera, condition.camera_from_head, pixels)
@@ -134,10 +134,10 @@ class TorchBackend:
         picture = self._avatar.background if condition.background is None else condition.background
         return resize_picture(picture, self._camera.width, self._camera.height, condition.window)
 
-    def _torso_pixels(self, width: int, height: int, part: PictureWindow) -> np.ndarray:
+    def _torso_pixels(self, width: int, height: int, shown: PictureWindow) -> np.ndarray:
         mask = self._avatar.torso_mask
-        rows = (mask.shape[0] * part.top + (np.arange(height) + 0.5) * mask.shape[0] * part.height / height).astype(int)
-        columns = (mask.shape[1] * part.left + (np.arange(width) + 0.5) * mask.shape[1] * part.width / width).astype(int)
+        rows = (mask.shape[0] * shown.top + (np.arange(height) + 0.5) * mask.shape[0] * shown.height / height).astype(int)
+        columns = (mask.shape[1] * shown.left + (np.arange(width) + 0.5) * mask.shape[1] * shown.width / width).astype(int)
         return mask[rows.clip(0, mask.shape[0] - 1)][:, columns.clip(0, mask.shape[1] - 1)]
 
     def stage_ms(self) -> dict[str, float]:

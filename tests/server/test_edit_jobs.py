@@ -24,7 +24,7 @@ from server.edit_orders import EditOrder, EditState, style_name
 from tests.server import scripted_edit
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator
+    from collections.abc import AsyncIterator, Callable
     from pathlib import Path
 
     from server.edit_orders import EditInfo
@@ -80,10 +80,16 @@ async def until(jobs: EditJobs, edit: EditInfo, *states: EditState) -> EditInfo:
     return now
 
 
+async def until_true(condition: Callable[[], bool]) -> None:
+    deadline_s = time.monotonic() + PATIENCE_S
+    while not condition():
+        assert time.monotonic() < deadline_s, "waited in vain"
+        await asyncio.sleep(0.02)
+
+
 async def until_it_gets_on(jobs: EditJobs, edit: EditInfo) -> EditInfo:
     await until(jobs, edit, "running")
-    while not jobs.info(edit.id).preview:
-        await asyncio.sleep(0.02)
+    await until_true(lambda: jobs.info(edit.id).preview is not None)
     return jobs.info(edit.id)
 
 
@@ -119,8 +125,8 @@ async def test_a_cancelled_edit_goes_on_from_where_it_was(bench: Bench) -> None:
     async with bench.jobs() as jobs:
         edit = await jobs.order(wish("slow"))
         await until_it_gets_on(jobs, edit)
-        while json.loads((bench.shelf / f"{edit.name}.edit" / "progress.json").read_text())["step"] < 2 * scripted_edit.STEPS:
-            await asyncio.sleep(0.02)
+        progress = bench.shelf / f"{edit.name}.edit" / "progress.json"
+        await until_true(lambda: json.loads(progress.read_text())["step"] >= 2 * scripted_edit.STEPS)
         assert jobs.cancel(edit.id).stage == "stopping"
         cancelled = await until(jobs, edit, "cancelled")
         assert cancelled.resumable and cancelled.share > 0
