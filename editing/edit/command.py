@@ -4,17 +4,23 @@ from __future__ import annotations
 
 import argparse
 import dataclasses
+import importlib.util
+import json
 import math
+import os
 import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from editing.edit.presets import PRESETS, preset_named
 from renderer.command_line import OneLineParser
 from renderer.errors import BadInput
 
 if TYPE_CHECKING:
     from editing.edit.refiner_training import RefinerTrainingConfig
     from renderer.refiner.config import RefinerConfig
+
+NEEDED = ("torch", "scipy", "cv2", "mediapipe")
 
 
 def parser() -> argparse.ArgumentParser:
@@ -27,19 +33,20 @@ def parser() -> argparse.ArgumentParser:
         epilog=_known(),
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
-    p.add_argument("avatar", help="avatar file or name")
-    p.add_argument("--instruction", required=True, help="what to change, in English")
-    p.add_argument("--out", type=Path, required=True, help="avatar file to write (*.avatar)")
+    p.add_argument("avatar", nargs="?", help="avatar file or name")
+    p.add_argument("--instruction", help="what to change, in English")
+    p.add_argument("--out", type=Path, help="avatar file to write (*.avatar)")
+    p.add_argument("--list-instructions", action="store_true", help="print as JSON what can be asked for, and end")
     p.add_argument("--editor", default="builtin", help="builtin, ip2p, or an InstructPix2Pix hub name or folder")
     p.add_argument("--strength", type=float, default=1.0, help="of the edit, above 0, to 1 (default 1)")
     p.add_argument("--strategy", default="progressive", metavar="NAME", help="progressive, one-time or iterative")
-    p.add_argument("--rounds", type=int, default=3, help="dataset updates K (default 3)")
-    p.add_argument("--frames", type=int, default=200, help="frames to edit N (default 200)")
+    p.add_argument("--preset", default="standard", metavar="NAME", help="draft (a first look), standard (default), thorough or paper")
+    p.add_argument("--rounds", type=int, help="dataset updates K (standard: 3)")
+    p.add_argument("--frames", type=int, help="frames to edit N (standard: 200)")
     p.add_argument("--text-guidance", type=float, nargs=2, default=(3.0, 6.0), metavar=("LOW", "HIGH"), help="s_T (default 3 6)")
     p.add_argument("--diffusion-steps", type=int, nargs=2, default=(10, 20), metavar=("LOW", "HIGH"), help="t (default 10 20)")
     p.add_argument("--image-guidance", type=float, default=1.5, help="s_I (default 1.5)")
     p.add_argument("--inconsistency", type=float, default=0.0, help="builtin: frames differ on purpose, 0 to 2 (default 0)")
-    p.add_argument("--preset", default="cpu", metavar="NAME", help="how long and how it learns: draft, cpu (default) or paper")
     for name, what in (("head", "random rays"), ("torso", "the torso"), ("patch", "whole patches"), ("lips", "lip patches")):
         p.add_argument(f"--{name}-steps", type=int, metavar="N", help=f"on {what}, all rounds together (default: the preset's)")
     p.add_argument("--no-refiner", action="store_true", help="no refinement network: the field alone")
@@ -59,6 +66,15 @@ def _known() -> str:
 def main(argv: list[str]) -> int:
     """Run the command."""
     arguments = parser().parse_args(argv)
+    if arguments.list_instructions:
+        print(json.dumps(possibilities()))
+        return 0
+    for name in ("avatar", "instruction", "out"):
+        if getattr(arguments, name) is None:
+            raise BadInput(f"{name if name == 'avatar' else '--' + name} is missing; see python -m editing edit --help")
+    preset = preset_named(arguments.preset)
+    rounds = preset.rounds if arguments.rounds is None else arguments.rounds
+    n_frames = preset.frames if arguments.frames is None else arguments.frames
     if arguments.out.suffix != ".avatar":
         raise BadInput(f"--out {arguments.out}: the name must end in .avatar")
     if not arguments.out.parent.is_dir():
@@ -67,7 +83,7 @@ def main(argv: list[str]) -> int:
         raise BadInput(f"--threads {arguments.threads}: 1 to 256 are possible")
 
     from editing.edit.job import EditJob, EditRequest, discard, job_folder
-    from editing.edit.optimise import preset
+    from editing.edit.optimise import Learning, OptimisationSteps
     from editing.edit.schedule import EditSchedule
     from editing.image_editors import BUILTIN, open_image_editor
     from renderer.audio.export import load_encoder
@@ -76,10 +92,11 @@ def main(argv: list[str]) -> int:
     from renderer.render import check_encoder
 
     guidance, diffusion = tuple(arguments.text_guidance), tuple(arguments.diffusion_steps)
-    schedule = EditSchedule(arguments.strategy, arguments.rounds, arguments.frames, guidance, diffusion)
-    steps, learning = preset(arguments.preset, schedule.frames)
+    schedule = EditSchedule(arguments.strategy, rounds, n_frames, guidance, diffusion)
     given = {"head": arguments.head_steps, "torso": arguments.torso_steps, "patches": arguments.patch_steps, "lips": arguments.lips_steps}
-    steps = dataclasses.replace(steps, **{name: value for name, value in given.items() if value is not None})
+    of_preset = OptimisationSteps.of_preset(preset, n_frames)
+    steps = dataclasses.replace(of_preset, **{name: value for name, value in given.items() if value is not None})
+    learning = Learning.as_in_the_paper() if preset.as_paper else Learning()
     if arguments.no_refiner:
         learning = dataclasses.replace(learning, refiner=None)
     request = EditRequest(
@@ -112,6 +129,32 @@ def main(argv: list[str]) -> int:
     return 0
 
 
+def possibilities() -> dict[str, Any]:
+    """What can be asked for, and what is missing here, for a page or another program.
+
+    `missing`: one line a thing without which no edit runs here; empty where it can.
+    """
+    from editing.edit.schedule import STRATEGIES
+    from editing.landmarks import MODEL_VARIABLE
+
+    packages = [name for name in NEEDED if importlib.util.find_spec(name) is None]
+    missing = [f"{', '.join(packages)} not installed: pip install 'visavis[editing]'"] if packages else []
+    if not Path(os.environ.get(MODEL_VARIABLE, "")).is_file():
+        missing.append(f"{MODEL_VARIABLE} must name MediaPipe's face_landmarker.task")
+    known: list[dict[str, Any]] = []
+    if not packages:
+        from editing.image_editors import known_instructions
+
+        known = [dataclasses.asdict(look) for look in known_instructions()]
+    return {
+        "missing": missing,
+        "instructions": known,
+        "editors": ["builtin", "ip2p"],
+        "strategies": list(STRATEGIES),
+        "presets": {name: {"rounds": preset.rounds, "frames": preset.frames} for name, preset in PRESETS.items()},
+    }
+
+
 def _refiner_fate(found: RefinerConfig, wanted: RefinerTrainingConfig | None) -> str:
     """What becomes of the refiner that the avatar has already."""
     shown = "the avatar has a refinement network: its frames are edited with their detail"
@@ -136,7 +179,7 @@ class _Bar:
         if stage != self._stage:
             self.close()
             self._stage = stage
-            self._bar = tqdm(total=state["steps"], desc=stage, file=sys.stderr)
+            self._bar = tqdm(total=state["steps"], desc=stage, file=sys.stderr, disable=not sys.stderr.isatty())
         if not math.isnan(state.get("psnr_db", math.nan)):
             self._bar.set_postfix_str(f"PSNR {state['psnr_db']:.1f} dB", refresh=False)
         self._bar.update(state["step"] - self._bar.n)

@@ -7,7 +7,7 @@ original's did; shape, colours and the torso are learned anew, and the refinemen
 from __future__ import annotations
 
 import dataclasses
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING
 
 import numpy as np
 
@@ -23,6 +23,7 @@ if TYPE_CHECKING:
 
     from jaxtyping import UInt8
 
+    from editing.edit.presets import EditPreset
     from editing.edit.refiner_losses import Features
     from editing.train.clip import TrainingClip
     from editing.train.engine import Engine
@@ -32,9 +33,6 @@ if TYPE_CHECKING:
 
 FROZEN = ("audio.", "attention.", "head.ambient", "head.appearance", "torso.appearance")
 APPEARANCES = ("head.appearance", "torso.appearance")
-Preset = Literal["cpu", "draft", "paper"]
-PAPER_EPOCHS, PAPER_LIP_EPOCHS, PAPER_TORSO_STEPS = 300, 100, 20_000
-"""Of the frames, on large and on lip patches (Instruct-NeuralTalker, "Implementation Details"); the torso's are RAD-NeRF's."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -53,6 +51,12 @@ class OptimisationSteps:
         for name, value in dataclasses.asdict(self).items():
             if not 0 <= value <= 1_000_000:
                 raise BadInput(f"--{name}-steps {value}: 0 to 1,000,000 are possible")
+
+    @staticmethod
+    def of_preset(preset: EditPreset, n_frames: int) -> OptimisationSteps:
+        """For an edit of as many frames."""
+        patches, lips = preset.patch_steps_for(n_frames), preset.lips_steps_for(n_frames)
+        return OptimisationSteps(preset.head_steps, lips, preset.torso_steps, patches)
 
     def share(self, share: float) -> OptimisationSteps:
         """Of a round that gets this share of the steps."""
@@ -74,6 +78,12 @@ class Learning:
     lip_patch_px: int = 64
     """Edge of a lip patch (paper)."""
 
+    @staticmethod
+    def as_in_the_paper() -> Learning:
+        """Field and refiner together, the refiner of 1 MB; rates and sizes of the paper's "Implementation Details"."""
+        refiner = RefinerTrainingConfig(refiner=RefinerConfig(64, 32))
+        return Learning(refiner, on_patches=True, network_rate=5e-4, grid_rate=5e-3, patch_px=256)
+
     def trained(self, steps: OptimisationSteps, threads: int, seed: int) -> TrainConfig:
         """The stages of `editing.train` in a round of these steps."""
         return TrainConfig(
@@ -92,25 +102,6 @@ class Learning:
     def patches(self, steps: OptimisationSteps) -> PatchConfig:
         """The stages that follow them."""
         return PatchConfig(steps.patches, steps.lips, self.patch_px, self.lip_patch_px, self.on_patches)
-
-
-def preset(name: str, n_frames: int) -> tuple[OptimisationSteps, Learning]:
-    """Steps and manner of a preset for an edit of `n_frames` frames. Raises BadInput for a name that is not known.
-
-    cpu     ends on two cores: the field learns from random rays, the refiner (half the paper's features) from patches of 128 pixels
-    draft   a third of that
-    paper   the paper's: 300 epochs on patches of 256 pixels, 100 on lip patches of 64, field and refiner together, a refiner of 1 MB;
-            hours on a GPU, days on a CPU
-    """
-    if name == "cpu":
-        return OptimisationSteps(), Learning()
-    if name == "draft":
-        return OptimisationSteps().share(1 / 3), Learning()
-    if name == "paper":
-        steps = OptimisationSteps(0, PAPER_LIP_EPOCHS * n_frames, PAPER_TORSO_STEPS, PAPER_EPOCHS * n_frames)
-        refiner = RefinerTrainingConfig(refiner=RefinerConfig(64, 32))
-        return steps, Learning(refiner, on_patches=True, network_rate=5e-4, grid_rate=5e-3, patch_px=256)
-    raise BadInput(f"--preset {name}: cpu, draft or paper is possible")
 
 
 def one_appearance(avatar: Avatar, n_frames: int) -> Avatar:

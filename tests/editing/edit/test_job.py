@@ -74,7 +74,7 @@ def test_edit_follows_the_instruction_and_keeps_what_moves_the_lips(
     )
     assert edited.poster is not None and edited.subject == source.subject
     assert [(settings.text_guidance, settings.steps) for _, settings, _ in redder.calls] == [(3.0, 10), (6.0, 20)]
-    assert {state["stage"] for state in states} == {"editing", "rendering", "head", "torso", "patches", "lip patches"}
+    assert {state["stage"] for state in states} == {"preparing", "editing", "rendering", "head", "torso", "patches", "lip patches"}
     assert states[-1]["round"] == 2 and states[-1]["previews"] == ["round_1.png"]
 
 

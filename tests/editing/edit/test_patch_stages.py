@@ -10,9 +10,10 @@ import pytest
 import torch
 
 from editing.edit.edited_clip import edited_clip
-from editing.edit.optimise import FROZEN, Learning, OptimisationSteps, one_appearance, preset
+from editing.edit.optimise import FROZEN, Learning, OptimisationSteps, one_appearance
 from editing.edit.originals import Originals
 from editing.edit.patch_stages import PATCHES, PatchConfig, PatchStages
+from editing.edit.presets import preset_named
 from editing.edit.refiner_losses import FilterBank, LossWeights
 from editing.edit.refiner_training import RefinerTrainer, RefinerTrainingConfig
 from editing.evaluate.metrics import psnr_db
@@ -159,7 +160,7 @@ def test_a_stopped_training_goes_on_with_the_refiner_and_its_moments(setting: Se
 
 
 def test_the_paper_preset_has_the_papers_numbers() -> None:
-    steps, learning = preset("paper", 200)
+    steps, learning = OptimisationSteps.of_preset(preset_named("paper"), 200), Learning.as_in_the_paper()
     assert (steps.patches, steps.lips, steps.head) == (300 * 200, 100 * 200, 0)
     assert (learning.patch_px, learning.lip_patch_px, learning.network_rate, learning.on_patches) == (256, 64, 5e-4, True)
     refiner = learning.refiner
@@ -168,4 +169,4 @@ def test_the_paper_preset_has_the_papers_numbers() -> None:
     assert 0.9e6 < refiner.refiner.n_bytes <= 1 << 20
     assert refiner.weights == LossWeights(1.0, 0.001, 10.0, 0.01, 0.1)
     with pytest.raises(BadInput, match="--preset turbo"):
-        preset("turbo", 200)
+        preset_named("turbo")

@@ -42,7 +42,7 @@ def edited_frames(source: Path, editor: ImageEditor, encoder: AudioEncoder, name
     """The first round's dataset: the job is stopped when the field begins to learn from it."""
 
     def stop(state: dict[str, Any]) -> None:
-        if state["stage"] not in ("looking", "editing"):
+        if state["stage"] not in ("preparing", "editing"):
             raise KeyboardInterrupt
 
     out = source.with_name(f"{name}.avatar")
