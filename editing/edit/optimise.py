@@ -39,12 +39,12 @@ APPEARANCES = ("head.appearance", "torso.appearance")
 class OptimisationSteps:
     """Of a whole edit, all rounds together."""
 
-    head: int = 3000
+    head: int = 2400
     """On random rays of eight frames."""
-    lips: int = 900
+    lips: int = 600
     """On lip patches, with the lip-edge loss."""
-    torso: int = 1500
-    patches: int = 900
+    torso: int = 900
+    patches: int = 600
     """On patches of the whole picture: the refiner alone, or the field too (`Learning.on_patches`)."""
 
     def __post_init__(self) -> None:

@@ -56,7 +56,8 @@ class PatchConfig:
     lip_patch_px: int = 64
     on_patches: bool = False
     """Whether the field learns from patches of the whole picture, and from nothing but lip patches in the end. Otherwise every other of
-    `lip_steps` is one of random rays, because lip patches alone would let the rest of the head drift."""
+    `lip_steps` is one of random rays for the field, and of a patch from anywhere for the refiner: lip patches alone would let the rest of
+    the head drift, and the colours of what the refiner no longer sees."""
     weights: LossWeights = dataclasses.field(default_factory=LossWeights)
     """Where there is no refiner; with one, its own are used."""
 
@@ -85,8 +86,12 @@ class PatchStages:
         self._torso_bounds: Bool[np.ndarray, "h w"] | None = None
 
     def step(self, trainer: Trainer, stage: str, index: int) -> StepReport:
+        if stage == LIP_PATCHES and not self._config.on_patches and index % 2:
+            if self._refiner is not None:
+                self._held_step(trainer)
+            return trainer.head.step(index)
         if stage == LIP_PATCHES:
-            return self._lip_step(trainer) if self._config.on_patches or index % 2 == 0 else trainer.head.step(index)
+            return self._lip_step(trainer)
         return self._learned_step(trainer) if self._config.on_patches else self._held_step(trainer)
 
     def rate(self, stage: str, index: int) -> float | None:

@@ -34,8 +34,8 @@ class EditPreset:
 
 PRESETS: dict[str, EditPreset] = {
     "draft": EditPreset(rounds=1, frames=40, head_steps=500, torso_steps=250, patch_steps=150, lips_steps=120),
-    "standard": EditPreset(rounds=3, frames=200, head_steps=3000, torso_steps=1500, patch_steps=900, lips_steps=900),
-    "thorough": EditPreset(rounds=5, frames=300, head_steps=6000, torso_steps=3000, patch_steps=1800, lips_steps=1800),
+    "standard": EditPreset(rounds=3, frames=200, head_steps=2400, torso_steps=900, patch_steps=600, lips_steps=600),
+    "thorough": EditPreset(rounds=5, frames=300, head_steps=6000, torso_steps=2400, patch_steps=1500, lips_steps=1500),
     "paper": EditPreset(rounds=3, frames=200, torso_steps=20_000, patch_epochs=300, lips_epochs=100, as_paper=True),
 }
 """`draft` is a first look, `standard` ends in minutes on two cores. `paper`: Instruct-NeuralTalker, "Implementation Details"; the torso's

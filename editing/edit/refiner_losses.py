@@ -99,8 +99,8 @@ class FilterBank(nn.Module):
     First and second derivatives of a Gaussian along four orientations (the steerable filters of Freeman and Adelson, 1991), on luma and
     two opponent colours, at three scales an octave apart. As in a network's first layers the positive and the negative part of each
     response are features of their own, so that Gram matrices say which edges and lines meet, and how often: strokes, texture and palette,
-    though not what a picture shows. The smoothed colours are features too. Filters have a mean of 0, and BANK_GAIN brings their responses
-    to the magnitudes that VGG's features have, for which the lambdas were chosen.
+    though not what a picture shows. The smoothed colours are features too: nothing else of L_high would hold them. The other filters have
+    a mean of 0. BANK_GAIN brings all responses to the magnitudes that VGG's features have, for which the lambdas were chosen.
     """
 
     kernels: Tensor
@@ -130,7 +130,7 @@ class FilterBank(nn.Module):
                 x = functional.avg_pool2d(x, 2)
             planes = functional.pad(x, [BANK_RADIUS_PX] * 4, mode="replicate").flatten(0, 1)[:, None]
             responses = functional.conv2d(planes, self.kernels).unflatten(0, x.shape[:2])
-            smooth, derivatives = responses[:, :, 0], responses[:, :, 1:].flatten(1, 2)
+            smooth, derivatives = BANK_GAIN * responses[:, :, 0], responses[:, :, 1:].flatten(1, 2)
             found.append(torch.cat([smooth, functional.relu(derivatives), functional.relu(-derivatives)], dim=1))
         return found
 
