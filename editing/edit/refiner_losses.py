@@ -99,8 +99,11 @@ class FilterBank(nn.Module):
     First and second derivatives of a Gaussian along four orientations (the steerable filters of Freeman and Adelson, 1991), on luma and
     two opponent colours, at three scales an octave apart. As in a network's first layers the positive and the negative part of each
     response are features of their own, so that Gram matrices say which edges and lines meet, and how often: strokes, texture and palette,
-    though not what a picture shows. The smoothed colours are features too: nothing else of L_high would hold them. The other filters have
-    a mean of 0. BANK_GAIN brings all responses to the magnitudes that VGG's features have, for which the lambdas were chosen.
+    though not what a picture shows. The smoothed colours are features too. The other filters have a mean of 0, and BANK_GAIN brings their
+    responses to the magnitudes that VGG's features have, for which the lambdas were chosen.
+
+    No Gaussian sees a pattern of two pixels' period, which is just what a network that paints blocks of pixels can leave behind, and
+    little else in L_high holds the colours. So the colours of single pixels, times BANK_GAIN, are the first of the maps.
     """
 
     kernels: Tensor
@@ -124,13 +127,13 @@ class FilterBank(nn.Module):
 
     def forward(self, pictures: Float[Tensor, "n h w 3"]) -> list[Float[Tensor, "n channels y x"]]:
         x = (pictures @ self.opponent.t()).permute(0, 3, 1, 2)
-        found = []
+        found = [BANK_GAIN * x]
         for scale in range(BANK_SCALES):
             if scale:
                 x = functional.avg_pool2d(x, 2)
             planes = functional.pad(x, [BANK_RADIUS_PX] * 4, mode="replicate").flatten(0, 1)[:, None]
             responses = functional.conv2d(planes, self.kernels).unflatten(0, x.shape[:2])
-            smooth, derivatives = BANK_GAIN * responses[:, :, 0], responses[:, :, 1:].flatten(1, 2)
+            smooth, derivatives = responses[:, :, 0], responses[:, :, 1:].flatten(1, 2)
             found.append(torch.cat([smooth, functional.relu(derivatives), functional.relu(-derivatives)], dim=1))
         return found
 

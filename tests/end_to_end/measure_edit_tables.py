@@ -2,7 +2,8 @@
 
 Every row is the mean over some instructions of what the edited avatar does to lips and to time, against the bundled avatar saying the same
 (`editing.evaluate.edited`): lips in place of the paper's sync score, the warping error E_w as in the paper. Edits and figures that are in
-FOLDER already are not made again. Refiners work on the whole picture.
+FOLDER already are not made again. Refiners work on the whole picture. Options of `editing edit` may
+follow after `--`, in place of SMALL.
 """
 
 from __future__ import annotations
@@ -21,7 +22,7 @@ from renderer.audio.export import load_encoder
 from renderer.audio.sound_file import read_sound_file
 from renderer.avatar_file import load_avatar
 from renderer.library import find_avatar
-from tests.end_to_end.measure_edits import run_edit
+from tests.end_to_end.measure_edits import run_edit, split_options
 
 INSTRUCTIONS = {"bronze": "make him look like a bronze statue", "van_gogh": "as a Van Gogh painting"}
 EDITS: dict[str, tuple[str, ...]] = {
@@ -57,8 +58,8 @@ def main(argv: list[str]) -> int:
     parser.add_argument("--frames", type=int, default=150, help="frames that are compared (default 150)")
     parser.add_argument("--avatar", default="bundled", help="avatar to edit (default bundled)")
     parser.add_argument("--inconsistency", type=float, default=1.0, help="of the editor, 0 to 2 (default 1)")
-    parser.add_argument("options", nargs="*", help=f"after --: options of `editing edit` (default {' '.join(SMALL)})")
-    arguments = parser.parse_args(argv)
+    here, options = split_options(argv)
+    arguments = parser.parse_args(here)
     arguments.folder.mkdir(parents=True, exist_ok=True)
     measured = arguments.folder / "figures.json"
     figures: dict[str, dict[str, Any]] = json.loads(measured.read_text()) if measured.exists() else {}
@@ -67,7 +68,7 @@ def main(argv: list[str]) -> int:
         for name, instruction in INSTRUCTIONS.items():
             path = arguments.folder / f"{edit.replace(', ', ' ').replace(' ', '_')}_{name}.avatar"
             if not path.exists():
-                common = ("--inconsistency", f"{arguments.inconsistency:g}", *(arguments.options or SMALL))
+                common = ("--inconsistency", f"{arguments.inconsistency:g}", *(options or SMALL))
                 run_edit(arguments.folder, path, arguments.avatar, instruction, [*common, *options])
             for omega in sorted({omega for rows in TABLES.values() for made, omega in rows.values() if made == edit}):
                 key = f"{edit} | {name} | {omega:g}"

@@ -2,7 +2,8 @@
 
 Each edit is `python -m editing edit` as people run it, in a process of its own. What was stopped goes on when the same command is given
 again; times of all its runs are added up. FOLDER gets the avatars, `times.json` and `edits.jpg`: rows are instructions; columns the
-original, the field after rounds 1, 2 and 3, and the face in the end with omega 0, 0.4 and 0.8, twice as large.
+original, the field after rounds 1, 2 and 3, and the face in the end with omega 0, 0.4 and 0.8, twice as large. Options of
+`editing edit`, such as `--preset draft`, may follow after `--`.
 """
 
 from __future__ import annotations
@@ -38,15 +39,21 @@ def main(argv: list[str]) -> int:
     parser.add_argument("folder", type=Path, help="where avatars, times and pictures go")
     parser.add_argument("--avatar", default="bundled", help="avatar to edit (default bundled)")
     parser.add_argument("--only", nargs="+", choices=INSTRUCTIONS, default=list(INSTRUCTIONS), help="some of the edits")
-    parser.add_argument("options", nargs="*", help="after --: options of `editing edit`, such as --preset draft")
-    arguments = parser.parse_args(argv)
+    here, options = split_options(argv)
+    arguments = parser.parse_args(here)
     arguments.folder.mkdir(parents=True, exist_ok=True)
     for name in arguments.only:
         if not (arguments.folder / f"{name}.avatar").exists():
-            run_edit(arguments.folder, arguments.folder / f"{name}.avatar", arguments.avatar, INSTRUCTIONS[name], arguments.options)
+            run_edit(arguments.folder, arguments.folder / f"{name}.avatar", arguments.avatar, INSTRUCTIONS[name], options)
     draw(arguments.folder, [name for name in INSTRUCTIONS if (arguments.folder / f"{name}.avatar").exists()], arguments.avatar)
     print((arguments.folder / "times.json").read_text())
     return 0
+
+
+def split_options(argv: list[str]) -> tuple[list[str], list[str]]:
+    """What is for the program, and what is for `editing edit`: everything after `--`."""
+    end = argv.index("--") if "--" in argv else len(argv)
+    return argv[:end], argv[end + 1 :]
 
 
 def run_edit(folder: Path, out: Path, avatar: str, instruction: str, options: list[str]) -> None:

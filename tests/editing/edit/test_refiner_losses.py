@@ -83,15 +83,22 @@ def test_lip_edge_loss_has_the_right_gradient() -> None:
 
 def test_filter_bank_answers_a_step_with_its_gain_and_a_flat_picture_with_nothing() -> None:
     bank = FilterBank()
-    flat = bank(torch.full((1, 16, 16, 3), 0.7))
+    pixels, *flat = bank(torch.full((1, 16, 16, 3), 0.7))
     assert [maps.shape for maps in flat] == [(1, 51, size, size) for size in (16, 8, 4)]
     assert max(float(maps[:, 3:].abs().max()) for maps in flat) < 1e-4
     torch.testing.assert_close(flat[0][:, 0], torch.full((1, 16, 16), 0.7))
+    torch.testing.assert_close(pixels[:, 0], torch.full((1, 16, 16), 16 * 0.7))
     step = torch.zeros(1, 16, 16, 3)
     step[:, :, 8:] = 1.0
-    across, along = bank(step)[0][0, 3, 8].max(), bank(step)[0][0, 7, 8].max()
+    across, along = bank(step)[1][0, 3, 8].max(), bank(step)[1][0, 7, 8].max()
     assert 8.0 < float(across) <= 16.0
     assert float(along) < 1e-4
+
+
+def test_filter_bank_sees_a_pattern_of_two_pixels_period() -> None:
+    bank, flat = FilterBank(), torch.full((1, 16, 16, 3), 0.5)
+    board = flat + 0.02 * (1.0 - 2.0 * ((torch.arange(16)[:, None] + torch.arange(16)) % 2))[None, :, :, None]
+    assert float(perceptual_loss(bank(board), bank(flat))) > 16 * 0.02 * 0.299 / 3
 
 
 def test_filter_bank_sees_texture_where_pixels_are_shifted() -> None:
