@@ -64,12 +64,12 @@ def main(argv: list[str]) -> int:
     measured = arguments.folder / "figures.json"
     figures: dict[str, dict[str, Any]] = json.loads(measured.read_text()) if measured.exists() else {}
     original: OriginalClip | None = None
-    for edit, options in EDITS.items():
+    for edit, manner in EDITS.items():
         for name, instruction in INSTRUCTIONS.items():
             path = arguments.folder / f"{edit.replace(', ', ' ').replace(' ', '_')}_{name}.avatar"
             if not path.exists():
                 common = ("--inconsistency", f"{arguments.inconsistency:g}", *(options or SMALL))
-                run_edit(arguments.folder, path, arguments.avatar, instruction, [*common, *options])
+                run_edit(arguments.folder, path, arguments.avatar, instruction, [*common, *manner])
             for omega in sorted({omega for rows in TABLES.values() for made, omega in rows.values() if made == edit}):
                 key = f"{edit} | {name} | {omega:g}"
                 if key in figures:
