@@ -7,6 +7,7 @@ Derived ones follow the paper's example (“Make him look like a young man”: �
   (“a Munch painting”), “Y of a man”.
 - make him (look) Y without an article (“older”): “A photograph of a man who looks Y”.
 - make/paint/dye his X Y (“make her hair blue”): “A photograph of a woman with Y X”.
+- black and white: “A black and white photograph of a man”.
 - give him Y, add Y, put Y on him, what if he had Y, with Y: “A photograph of a man with Y”.
 
 Other sentences have none: the captions must then be given.
@@ -28,8 +29,10 @@ KINDS_OF_PICTURE = (
 ARTICLE = re.compile(r"(?:a|an|the)\b", re.IGNORECASE)
 SUBJECT = r"(?:him|her|them|it|me|this|the (?:man|woman|person|face|picture|image)|this (?:man|woman|person))"
 OWNER = r"(?:his|her|their|my|the (?:man|woman|person)'s)"
+PART = r"(?:face|skin|hair|beard|lips?|mouth|eyes?|lids|eyelids|brows|eyebrows|nose|ears|cheeks|teeth|neck|head|clothes|jacket|shirt|dress)"
 TURN = r"(?:make|turn|change|transform|paint|draw|render|show)"
 FORMS = (
+    ("grey", r"(?:.* )?(?:in )?black[ -]and[ -]white"),
     ("with", rf"(?:give) {SUBJECT} (?P<what>.+)"),
     ("with", rf"(?:add|put|draw) (?P<what>.+?)(?: (?:to|on|onto) {SUBJECT})?"),
     ("with", r"what if (?:he|she|they|it) had (?P<what>.+)"),
@@ -37,7 +40,7 @@ FORMS = (
     ("as", r"what if (?:he|she|they|it) (?:was|were|looked like) (?P<what>.+)"),
     ("as", rf"{TURN}(?: {SUBJECT})? (?:look like|look as|into|in|as|to|like|to be) (?P<what>.+)"),
     ("as", r"(?:in the style of|as) (?P<what>.+)"),
-    ("part", rf"(?:make|paint|dye|colour|color|turn) {OWNER} (?P<part>[a-z]+) (?:look )?(?P<what>[a-z ]+)"),
+    ("part", rf"(?:make|paint|dye|colour|color|turn) {OWNER} (?P<part>{PART}) (?:look )?(?P<what>[a-z ]+)"),
     ("looks", rf"(?:make|turn) {SUBJECT} (?:look )?(?P<what>.+)"),
 )
 
@@ -60,6 +63,8 @@ def derived_captions(instruction: str) -> Captions | None:
         found = re.fullmatch(form, sentence, re.IGNORECASE)
         if found is None:
             continue
+        if kind == "grey":
+            return Captions(before, f"A black and white photograph of a {whom}")
         what = found["what"].strip()
         if kind == "with":
             return Captions(before, f"{before} with {what}")

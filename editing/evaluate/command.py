@@ -22,7 +22,9 @@ BACKGROUNDS = ("original", "own")
 
 def parser() -> argparse.ArgumentParser:
     """The command's options."""
-    p = OneLineParser(prog="python -m editing evaluate", description=DESCRIPTION)
+    prog = "python -m editing evaluate"
+    usage = f"{prog} AVATAR --dataset DATASET [options]\n       {prog} EDITED --original AVATAR [options]"
+    p = OneLineParser(prog=prog, usage=usage, description=DESCRIPTION)
     p.add_argument("avatar", help="avatar file or name")
     p.add_argument("--dataset", type=Path, help="dataset folder (a held-out one); needed unless --original is given")
     p.add_argument("--speech", "--audio", type=Path, metavar="WAV", help="this sound in place of the dataset's, with its head motion")

@@ -6,6 +6,7 @@ kept; `compare` is then called for each edited avatar. The original's pictures s
 
 from __future__ import annotations
 
+import sys
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
@@ -25,10 +26,10 @@ from editing.evaluate.warping_error import LEAST_FRAMES, WarpingError, warping_e
 from renderer.errors import BadInput
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Iterable, Mapping
     from pathlib import Path
 
-    from jaxtyping import Float32, Int, UInt8
+    from jaxtyping import Float, Float32, Int, UInt8
 
     from editing.evaluate.shared_drive import SharedDrive
     from renderer.avatar import Avatar
@@ -50,7 +51,7 @@ class OriginalClip:
         self.flow = DenseFlow()
         self.window = mouth_window(avatar, drive.held())
         self.pictures: UInt8[np.ndarray, "n h w 3"] = np.stack(list(drive.pictures(avatar, "original")))
-        self.landmarks = [None if judges.detector is None else judges.detector.detect(picture) for picture in self.pictures]
+        self.landmarks = landmarks_of(judges, self.pictures)
 
     @property
     def stills(self) -> Int[np.ndarray, " n_stills"]:
@@ -65,7 +66,7 @@ class OriginalClip:
     @cached_property
     def warping_error(self) -> WarpingError:
         """By the original's own flow."""
-        return warping_errors(self.pictures, self.pictures, self.flow)[0]
+        return warping_errors(watched(self.pictures, "warping error, original"), self.pictures, self.flow)[0]
 
     @cached_property
     def clip_embeddings(self) -> tuple[Float32[np.ndarray, "n_stills dim"], Float32[np.ndarray, "n_stills dim"]]:
@@ -91,7 +92,7 @@ def compare(
     check_pair(original.avatar, edited)
     drive, judges, n_frames = original.drive, original.judges, len(original.pictures)
     pictures = np.stack(list(drive.pictures(edited, "edited")))
-    landmarks = [None if judges.detector is None else judges.detector.detect(picture) for picture in pictures]
+    landmarks = landmarks_of(judges, pictures)
     instruction = instruction or edited.lineage.instruction
     result: dict[str, Any] = {"setting": "edited", "avatar": edited.name, "original": original.avatar.name, "instruction": instruction}
     result |= {"frames": n_frames, "size": edited.camera.height, "said": drive.said, "flow": original.flow.name}
@@ -117,6 +118,21 @@ LIP_METRICS = (
     *("faces_found_in_original", "faces_found_in_edited", "lip_lmd_px", "lip_shape_px"),
     *("lip_opening_correlation", "lip_opening_lag_frames", "lip_opening_correlation_lag0"),
 )
+
+
+def watched(pictures: UInt8[np.ndarray, "n h w 3"], doing: str) -> Iterable[UInt8[np.ndarray, "h w 3"]]:
+    """The pictures one by one, with a progress bar."""
+    from tqdm import tqdm
+
+    bar: Iterable[UInt8[np.ndarray, "h w 3"]] = tqdm(pictures, doing, unit="frame", disable=not sys.stderr.isatty())
+    return bar
+
+
+def landmarks_of(judges: Judges, pictures: UInt8[np.ndarray, "n h w 3"]) -> list[Float[np.ndarray, "478 2"] | None]:
+    """Of each picture; None where no face is found, and everywhere without a detector."""
+    if judges.detector is None:
+        return [None] * len(pictures)
+    return [judges.detector.detect(picture) for picture in watched(pictures, "landmarks")]
 
 
 def check_pair(original: Avatar, edited: Avatar) -> None:
@@ -158,8 +174,8 @@ def warping_metrics(original: OriginalClip, pictures: UInt8[np.ndarray, "n h w 3
     by_original, of_original = "warping_error_by_original_flow", "warping_error_of_original"
     if len(pictures) < LEAST_FRAMES:
         return missing((*WARPING_METRICS, by_original, of_original), f"needs {LEAST_FRAMES} frames")
-    own = warping_errors(pictures, pictures, original.flow)[0]
-    theirs = warping_errors(original.pictures, pictures, original.flow)[1]
+    own = warping_errors(watched(pictures, "warping error"), pictures, original.flow)[0]
+    theirs = warping_errors(watched(original.pictures, "warping error by the original's flow"), pictures, original.flow)[1]
     values = (own.total, own.short_term, own.long_term, 0.5 * (own.visible_short_term + own.visible_long_term))
     found: dict[str, Any] = dict(zip(WARPING_METRICS, values, strict=True))
     return found | {by_original: theirs.total, of_original: original.warping_error.total}

@@ -3,6 +3,7 @@ from __future__ import annotations
 import pytest
 
 from editing.evaluate.captions import derived_captions
+from editing.image_editors import known_instructions
 
 MAN, WOMAN, PERSON = "A photograph of a man", "A photograph of a woman", "A photograph of a person"
 
@@ -21,6 +22,9 @@ MAN, WOMAN, PERSON = "A photograph of a man", "A photograph of a woman", "A phot
         ("turn it into a pencil sketch", PERSON, "A pencil sketch of a person"),
         ("Make him look older", MAN, "A photograph of a man who looks older"),
         ("make his face green", MAN, "A photograph of a man with green face"),
+        ("make her look very old", WOMAN, "A photograph of a woman who looks very old"),
+        ("make her a blonde", WOMAN, "A photograph of a blonde"),
+        ("make her hair blue", WOMAN, "A photograph of a woman with blue hair"),
         ("give her red lips", WOMAN, "A photograph of a woman with red lips"),
         ("add green eyeshadow", PERSON, "A photograph of a person with green eyeshadow"),
         ("what if he had blue hair", MAN, "A photograph of a man with blue hair"),
@@ -38,3 +42,9 @@ def test_captions_follow_the_rules(instruction: str, before: str, after: str | N
 @pytest.mark.parametrize("instruction", ["", "remove his glasses", "hello", "brighter"])
 def test_captions_are_not_guessed(instruction: str) -> None:
     assert derived_captions(instruction) is None
+
+
+def test_the_built_in_editors_own_examples_have_captions() -> None:
+    for known in known_instructions():
+        found = derived_captions(known.example)
+        assert found is not None and found.before != found.after, known.example
