@@ -53,7 +53,7 @@ def add_studio(
     edits: EditJobs,
     backgrounds: Backgrounds,
     feed: ShelfFeed,
-    require_token: Callable[[Request], None],
+    require_token: Callable[..., None],
 ) -> None:
     """Add the routes to the application."""
 

@@ -137,9 +137,8 @@ def test_dragging_the_wheel_and_keys_change_the_view(open_page: PageOpener, serv
     page.mouse.down()
     page.mouse.move(x + box["width"] / 7, y + box["height"] / 14, steps=5)
     page.mouse.up()
-    server.wait_for_sent(
-        {"type": "set", "view": {"yaw_deg": pytest.approx(10, abs=0.6), "pitch_deg": pytest.approx(5, abs=0.6), "zoom": 1}}
-    )
+    turned = {"yaw_deg": pytest.approx(10, abs=0.6), "pitch_deg": pytest.approx(5, abs=0.6), "zoom": 1}
+    server.wait_for_sent({"type": "set", "view": turned})
     page.mouse.wheel(0, -300)
     wait_until(page, "Number(document.getElementById('zoom').value) > 1.4")
     page.mouse.dblclick(x, y)
