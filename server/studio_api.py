@@ -53,7 +53,7 @@ def add_studio(
     edits: EditJobs,
     backgrounds: Backgrounds,
     feed: ShelfFeed,
-    require_token: Callable[..., None],
+    require_token: Callable[[Request], None],
 ) -> None:
     """Add the routes to the application."""
 

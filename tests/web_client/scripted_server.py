@@ -247,7 +247,7 @@ class ScriptedServer:
         self.edits = EditJobs(shelf, self.library, self._feed.announce, command=(sys.executable, scripted_edit.__file__))
         self.backgrounds = Backgrounds()
 
-        def anyone() -> None:
+        def anyone(_: Request) -> None:
             """No token is wanted."""
 
         add_studio(app, Access(ServerSettings()), self.library, self.edits, self.backgrounds, self._feed, anyone)
