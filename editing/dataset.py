@@ -18,6 +18,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import sys
 import wave
 from dataclasses import asdict, dataclass, fields
 from pathlib import Path
@@ -331,15 +332,16 @@ def write_transcript(folder: Path, transcript: dict[str, Any]) -> None:
 def write_preview(path: Path, frames: UInt8[np.ndarray, "n height width 3"], wav: Path) -> None:
     """Encode pictures and sound as H.264 + AAC, for people."""
     import av
+    from tqdm import tqdm
 
     with av.open(str(path), "w", format="mp4") as container, av.open(str(wav)) as sound:
         video = container.add_stream("libx264", rate=FPS)
         video.height, video.width = frames.shape[1] // 2 * 2, frames.shape[2] // 2 * 2
         video.pix_fmt = "yuv420p"
-        video.options = {"crf": "18", "preset": "veryfast"}
+        video.options = {"crf": "18", "preset": "superfast"}
         audio = container.add_stream("aac", rate=SAMPLE_RATE_HZ)
         audio.layout = "mono"
-        for picture in frames:
+        for picture in tqdm(frames, unit="frame", desc="preview", disable=not sys.stderr.isatty(), leave=False):
             even = np.ascontiguousarray(picture[: video.height, : video.width])
             container.mux(video.encode(av.VideoFrame.from_ndarray(even, format="rgb24")))
         container.mux(video.encode(None))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import threading
 from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -15,7 +16,7 @@ from editing.capture.head_pose import HeadPoses, estimate_poses
 from editing.capture.labels import LABELS
 from editing.capture.parsing import make_parser, parse_frames
 from editing.capture.report import write_report
-from editing.capture.sound_offset import SoundOffset, expected_opening, find_offset, shifted
+from editing.capture.sound_offset import SoundOffset, expected_opening, find_offset, shifted, step_times
 from editing.capture.tracking import FaceTrack, forget_chunks, scan, track_face
 from editing.capture.video import VideoInfo, probe, read_sound
 from editing.dataset import (
@@ -32,10 +33,9 @@ from editing.dataset import (
 from editing.landmarks import LANDMARK_NAMES, LEFT_EYE, OUTER_LIPS, RIGHT_EYE
 from editing.phones import VISEME_OF_PHONE_INDEX, VISEMES
 from renderer import __version__
-from renderer.audio.framing import CENTRE_SAMPLES, STEP_SAMPLES
 from renderer.audio.streaming import encode_all
 from renderer.errors import BadInput
-from renderer.types import FPS, SAMPLE_RATE_HZ, Camera
+from renderer.types import FPS, Camera
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -43,7 +43,6 @@ if TYPE_CHECKING:
     from jaxtyping import Bool, Float, Float32, Int16
 
     from editing.capture.tracking import Sighting
-    from renderer.audio.encoder import AudioEncoder
 
 _REQUEST, _SCAN, _POSES = "request.json", "scan.json", "poses.npz"
 STAGES = ("tracking", "parsing")
@@ -100,6 +99,7 @@ def capture(video: Path, out: Path, config: CaptureConfig, jobs: int) -> list[qu
     sighting = _scanned(partial, video, info, config)
     sound = read_sound(video, info)
     track = _tracked(partial, video, info, sighting, config, jobs)
+    listener = _Listener(sound)
     poses = _posed(partial, track, config)
     reasons = quality.dropped_frames(track, poses, config.size_px)
     usable = np.array([not reason for reason in reasons])
@@ -110,7 +110,34 @@ def capture(video: Path, out: Path, config: CaptureConfig, jobs: int) -> list[qu
             f"at least {quality.MIN_USABLE_S:g} s are needed"
         )
     _parsed(partial, track, poses, config, jobs)
-    return _finish(partial, out, info, sighting, sound, track, poses, reasons, config)
+    return _finish(partial, out, info, sighting, sound, listener.heard(), track, poses, reasons, config)
+
+
+class _Listener:
+    """Encodes the sound on a thread of its own, while the poses keep one core busy."""
+
+    def __init__(self, sound: Float32[np.ndarray, " samples"]) -> None:
+        self._sound = sound
+        self._result: Float[np.ndarray, "n_steps n_phones"] | Exception | None = None
+        # A daemon: an interrupted capture does not wait for it.
+        self._thread = threading.Thread(target=self._listen, daemon=True)
+        self._thread.start()
+
+    def _listen(self) -> None:
+        from renderer.audio.export import load_encoder
+
+        try:
+            self._result = encode_all(load_encoder("bundled"), self._sound).steps
+        except Exception as error:  # raised again where the result is asked for
+            self._result = error
+
+    def heard(self) -> Float[np.ndarray, "n_steps n_phones"]:
+        """The encoder's steps; waits for them."""
+        self._thread.join()
+        if isinstance(self._result, Exception):
+            raise self._result
+        assert self._result is not None
+        return self._result
 
 
 def _shortened(info: VideoInfo, seconds: float | None) -> VideoInfo:
@@ -213,23 +240,22 @@ def _finish(
     info: VideoInfo,
     sighting: Sighting,
     sound: Float32[np.ndarray, " samples"],
+    heard: Float[np.ndarray, "n_steps n_phones"],
     track: FaceTrack,
     poses: HeadPoses,
     reasons: list[str],
     config: CaptureConfig,
 ) -> list[quality.Verdict]:
-    from renderer.audio.export import load_encoder
-
-    encoder = load_encoder("bundled")
     usable = np.array([not reason for reason in reasons])
     frames, labels = np.load(partial / "frames.npy", mmap_mode="r"), np.load(partial / "labels.npy", mmap_mode="r")
     plate = _plate(frames, labels, usable)
     depth = poses.camera_from_head[:, 2, 3].astype(np.float64)
     opening = quality.mouth_opening(track.landmarks, depth)
-    offset = find_offset(encoder, sound, opening, usable)
-    if offset.belongs_together and config.correct_offset:
-        sound = shifted(sound, offset.offset_s)
-    expected = _at_frames(*expected_opening(encoder, sound), len(frames))
+    offset = find_offset(heard, opening, usable)
+    moved_s = offset.offset_s if offset.belongs_together and config.correct_offset else 0.0
+    sound = shifted(sound, moved_s)
+    times = step_times(len(heard)) - moved_s
+    expected = np.interp((np.arange(len(frames)) + 0.5) / FPS, times, expected_opening(heard))
     face_px = float(np.nanmedian(np.ptp(track.landmarks[:, :, 1], axis=1))) * sighting.crop.side / config.size_px
     table = quality.verdicts(info, track, poses, usable, opening, sound, offset, face_px)
 
@@ -241,7 +267,7 @@ def _finish(
             landmarks=np.nan_to_num(track.landmarks[:, :, :2]).astype(np.float32),
             eye_ratio=quality.eye_ratio(track.landmarks),
             lip_opening=opening,
-            viseme=_visemes(encoder, sound, len(frames)),
+            viseme=_visemes(heard, times, len(frames)),
             emotion=np.zeros(len(frames), np.int16),
             emotion_intensity=np.zeros(len(frames), np.float32),
             usable=usable,
@@ -292,15 +318,11 @@ def _plate(frames: Any, labels: Any, usable: Bool[np.ndarray, " n"]) -> CleanPla
     return clean_plate(frames[chosen], person)
 
 
-def _at_frames(times: Float[np.ndarray, " steps"], values: Float[np.ndarray, " steps"], n: int) -> Float[np.ndarray, " n"]:
-    return np.asarray(np.interp((np.arange(n) + 0.5) / FPS, times, values))
-
-
-def _visemes(encoder: AudioEncoder, sound: Float32[np.ndarray, " samples"], n: int) -> Int16[np.ndarray, " n"]:
+def _visemes(heard: Float[np.ndarray, "n_steps n_phones"], times: Float[np.ndarray, " n_steps"], n: int) -> Int16[np.ndarray, " n"]:
     """The likeliest viseme at the middle of each frame, as the encoder hears it."""
-    likeliest = np.array(VISEME_OF_PHONE_INDEX)[encode_all(encoder, sound).steps.argmax(1)]
-    at = ((np.arange(n) + 0.5) / FPS * SAMPLE_RATE_HZ - CENTRE_SAMPLES) / STEP_SAMPLES
-    return likeliest[np.clip(np.round(at).astype(int), 0, len(likeliest) - 1)].astype(np.int16)
+    likeliest = np.array(VISEME_OF_PHONE_INDEX)[heard.argmax(1)]
+    at = np.interp((np.arange(n) + 0.5) / FPS, times, np.arange(len(times)))
+    return likeliest[np.round(at).astype(int)].astype(np.int16)
 
 
 def _regions(poses: HeadPoses, labels: Any, usable: Bool[np.ndarray, " n"]) -> tuple[HeadBox, Region, Region]:

@@ -14,13 +14,11 @@ import numpy as np
 
 from editing.phones import VISEME_OF_PHONE_INDEX, VISEMES
 from renderer.audio.framing import CENTRE_SAMPLES, STEP_SAMPLES
-from renderer.audio.streaming import encode_all
 from renderer.types import FPS, SAMPLE_RATE_HZ
 
 if TYPE_CHECKING:
     from jaxtyping import Bool, Float, Float32
 
-    from renderer.audio.encoder import AudioEncoder
 
 OPENNESS = {
     "silence": 0.0, "closed": 0.0, "labiodental": 0.12, "dental": 0.35, "alveolar": 0.35,
@@ -57,14 +55,15 @@ class SoundOffset:
         return self.correlation >= MIN_CORRELATION and self.significance >= MIN_SIGNIFICANCE
 
 
-def expected_opening(
-    encoder: AudioEncoder, sound: Float[np.ndarray, " n"]
-) -> tuple[Float[np.ndarray, " steps"], Float[np.ndarray, " steps"]]:
-    """Times in s and how open a mouth should be there, 0…1. The encoder's classes must be the project's phones."""
-    steps = encode_all(encoder, sound).steps
+def step_times(n_steps: int) -> Float[np.ndarray, " n_steps"]:
+    """Middles of the encoder's steps, in s."""
+    return (np.arange(n_steps) * STEP_SAMPLES + CENTRE_SAMPLES) / SAMPLE_RATE_HZ
+
+
+def expected_opening(heard: Float[np.ndarray, "n_steps n_phones"]) -> Float[np.ndarray, " n_steps"]:
+    """How open a mouth should be, 0…1, where an encoder whose classes are the project's phones heard this (log-probabilities)."""
     weights = np.array([OPENNESS[VISEMES[viseme]] for viseme in VISEME_OF_PHONE_INDEX])
-    times = (np.arange(len(steps)) * STEP_SAMPLES + CENTRE_SAMPLES) / SAMPLE_RATE_HZ
-    return times, np.exp(steps) @ weights
+    return np.asarray(np.exp(heard) @ weights)
 
 
 def _quick(curve: Float[np.ndarray, " n"]) -> Float[np.ndarray, " n"]:
@@ -75,16 +74,14 @@ def _quick(curve: Float[np.ndarray, " n"]) -> Float[np.ndarray, " n"]:
 
 
 def find_offset(
-    encoder: AudioEncoder,
-    sound: Float32[np.ndarray, " n_samples"],
+    heard: Float[np.ndarray, "n_steps n_phones"],
     opening: Float[np.ndarray, " n_frames"],
     usable: Bool[np.ndarray, " n_frames"],
 ) -> SoundOffset:
-    """Compare sound and lips of a clip; frames that are not usable do not count."""
+    """Compare what the encoder heard with a clip's lips; frames that are not usable do not count."""
     from scipy.ndimage import gaussian_filter1d
 
-    times, expected = expected_opening(encoder, sound)
-    expected = gaussian_filter1d(expected, 2.0)
+    times, expected = step_times(len(heard)), gaussian_filter1d(expected_opening(heard), 2.0)
     frames = np.arange(len(opening))
     lips = _quick(np.interp(frames, frames[usable], opening[usable]))
     # A lip's picture is an exposure around the middle of its frame.
@@ -94,8 +91,8 @@ def find_offset(
         seen = usable & (centres + offset_s >= times[0]) & (centres + offset_s <= times[-1])
         if seen.sum() < FPS:
             return float("nan")
-        heard = _quick(np.interp(centres + offset_s, times, expected))
-        a, b = lips[seen], heard[seen]
+        said = _quick(np.interp(centres + offset_s, times, expected))
+        a, b = lips[seen], said[seen]
         return float(np.corrcoef(a, b)[0, 1]) if a.std() > 1e-9 and b.std() > 1e-9 else 0.0
 
     near = np.arange(-LARGEST_OFFSET_S, LARGEST_OFFSET_S + STEP_S / 2, STEP_S)

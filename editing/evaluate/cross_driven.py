@@ -10,7 +10,7 @@ from editing.evaluate.judges import Judges, missing
 from editing.evaluate.metrics import mouth_opening
 from editing.evaluate.moving import SYNC, consecutive, lag_scores, stillness_metrics, sync_metrics
 from editing.evaluate.phone_opening import open_probability
-from editing.evaluate.self_driven import CURVES, LIPS, NO_ARCFACE, PICTURE
+from editing.evaluate.self_driven import CURVES, LIPS, PICTURE
 from editing.evaluate.sheet import SheetFrame, sheet_frames, write_sheet
 from renderer.audio.encoder import AudioEncoder
 
@@ -51,4 +51,4 @@ def cross_driven(drive: Drive, frames: range, judges: Judges, sheet: Path | None
     result |= sync_metrics(drive, judges, clip, lambda: drive.pictures(clip, "sync"))
     result |= missing([f"{name}_of_truth" for name in SYNC], NO_TRUTH)
     result |= missing(("aue",), NO_TRUTH) | stillness_metrics(drive, judges)
-    return result | missing(("identity",), NO_ARCFACE)
+    return result | missing(("identity",), NO_TRUTH)

@@ -81,9 +81,7 @@ class Drive:
 
     def pose_frame(self, k: int) -> int:
         """The dataset's frame that gives frame `k` its pose: forwards, then backwards, and so on."""
-        n = self.dataset.meta.n_frames
-        place = k % max(1, 2 * n - 2)
-        return place if place < n else 2 * n - 2 - place
+        return to_and_fro(k, self.dataset.meta.n_frames)
 
     def condition(self, k: int) -> FrameCondition:
         """Everything that frame `k` depends on."""
@@ -108,6 +106,12 @@ class Drive:
         with contextlib.closing(open_backend(self.avatar, options, self.backend)) as runner:
             for k in tqdm(frames, doing, unit="frame", disable=not sys.stderr.isatty()):
                 yield runner.render([self.condition(k)])[0]
+
+
+def to_and_fro(k: int, n: int) -> int:
+    """Which of `n` frames is shown at `k`: forwards, then backwards, and so on."""
+    place = k % max(1, 2 * n - 2)
+    return place if place < n else 2 * n - 2 - place
 
 
 def trained_from(avatar: Avatar, dataset: Dataset) -> bool:

@@ -17,16 +17,22 @@ if TYPE_CHECKING:
     from collections.abc import Iterable
 
     from editing.evaluate.action_units import OpenFace
+    from editing.evaluate.arcface import ArcFace
+    from editing.evaluate.clip_direction import Clip
     from editing.evaluate.syncnet import SyncNet
     from editing.landmarks import LandmarkDetector
     from editing.lpips import Lpips
 
 SYNCNET_MODEL = "SYNCNET_MODEL"
 OPENFACE = "OPENFACE_FEATURE_EXTRACTION"
+CLIP_MODEL = "CLIP_MODEL"
+ARCFACE_MODEL = "ARCFACE_MODEL"
 """Variables that name the files where no option does."""
 
 NEEDS_SYNCNET = f"needs syncnet_v2.model (--syncnet or {SYNCNET_MODEL})"
 NEEDS_OPENFACE = f"needs OpenFace's FeatureExtraction (--openface or {OPENFACE})"
+NEEDS_CLIP = f"needs a CLIP model of transformers (--clip or {CLIP_MODEL})"
+NEEDS_ARCFACE = f"needs ArcFace as an ONNX file (--arcface or {ARCFACE_MODEL})"
 
 
 @dataclass(frozen=True)
@@ -41,6 +47,10 @@ class JudgeFiles:
     """syncnet_v2.model"""
     openface: Path | None = None
     """the executable FeatureExtraction"""
+    clip: str | None = None
+    """CLIP's folder or hub name"""
+    arcface: Path | None = None
+    """ArcFace's ONNX file"""
 
 
 @dataclass(frozen=True)
@@ -52,6 +62,8 @@ class Judges:
     lpips: Lpips | None = None
     syncnet: SyncNet | None = None
     openface: OpenFace | None = None
+    clip: Clip | None = None
+    arcface: ArcFace | None = None
     no_detector: str = field(default="")
     """why there is no detector"""
 
@@ -69,6 +81,15 @@ class Judges:
             from editing.evaluate.action_units import OpenFace
 
             judges["openface"] = OpenFace(openface)
+        clip, arcface = files.clip or os.environ.get(CLIP_MODEL), _named(files.arcface, ARCFACE_MODEL)
+        if clip:
+            from editing.evaluate.clip_direction import Clip
+
+            judges["clip"] = Clip(clip)
+        if arcface is not None:
+            from editing.evaluate.arcface import ArcFace
+
+            judges["arcface"] = ArcFace(arcface)
         try:
             from editing.landmarks import LandmarkDetector
 

@@ -5,7 +5,7 @@ SyncNet and action units look at consecutive frames, whatever `--every` says. Po
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Protocol
 
 from editing.evaluate.judges import NEEDS_SYNCNET, Judges, missing
 from editing.evaluate.metrics import MAX_LAG_FRAMES, best_correlation
@@ -42,8 +42,16 @@ def lag_scores(name: str, reference: Float[np.ndarray, " n"], curve: Float[np.nd
     return {keys[0]: best.correlation, keys[1]: best.lag_frames * step}
 
 
+class Heard(Protocol):
+    """Something whose frames have a sound."""
+
+    def sound(self, frames: range) -> Float[np.ndarray, " n_samples"]:
+        """Of consecutive frames; -1…1 at 16 kHz."""
+        ...
+
+
 def sync_metrics(
-    drive: Drive, judges: Judges, frames: range, clip: Callable[[], Iterable[UInt8[np.ndarray, "h w 3"]]], suffix: str = ""
+    drive: Heard, judges: Judges, frames: range, clip: Callable[[], Iterable[UInt8[np.ndarray, "h w 3"]]], suffix: str = ""
 ) -> dict[str, Any]:
     """SyncNet's scores of a clip that shows consecutive `frames`."""
     keys = [key + suffix for key in SYNC]

@@ -10,7 +10,7 @@ import numpy as np
 
 from editing import lpips
 from editing.evaluate.driving import Drive
-from editing.evaluate.judges import NEEDS_OPENFACE, Judges, missing
+from editing.evaluate.judges import NEEDS_ARCFACE, NEEDS_OPENFACE, Judges, missing
 from editing.evaluate.metrics import PAPERS_HEIGHT_PX, correlation, lip_landmark_distance, mouth_opening, psnr_db, ssim
 from editing.evaluate.moving import LEAST_CURVE_FRAMES, consecutive, lag_scores, stillness_metrics, sync_metrics
 from editing.evaluate.phone_opening import open_probability
@@ -19,6 +19,7 @@ from editing.evaluate.sheet import SheetFrame, sheet_frames, write_sheet
 from renderer.audio.encoder import AudioEncoder
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
     from pathlib import Path
 
     from jaxtyping import UInt8
@@ -33,7 +34,6 @@ CURVES = (
     *("opening_correlation", "opening_lag_frames", "opening_correlation_lag0", "opening_correlation_of_truth"),
     *("phone_correlation", "phone_lag_frames", "phone_correlation_of_truth"),
 )
-NO_ARCFACE = "needs ArcFace, which this program does not run"
 
 
 def evaluate(
@@ -58,6 +58,7 @@ def self_driven(drive: Drive, frames: range, judges: Judges, sheet: Path | None 
     """As `evaluate`, of what is loaded already."""
     values: dict[str, list[float]] = defaultdict(list)
     faces: dict[int, tuple[Face, Face]] = {}
+    identities: list[float] = []
     columns: list[SheetFrame] = []
     wanted = sheet_frames(frames) if sheet is not None else set()
     for index, rendered in zip(frames, drive.pictures(frames), strict=True):
@@ -70,6 +71,8 @@ def self_driven(drive: Drive, frames: range, judges: Judges, sheet: Path | None 
             pair = judges.detector.detect_face(real), judges.detector.detect_face(rendered)
             if pair[0] is not None and pair[1] is not None:
                 faces[index] = pair[0], pair[1]
+                if judges.arcface is not None:
+                    identities.append(judges.arcface.distance(real, rendered, pair[0].landmarks, pair[1].landmarks))
     result: dict[str, Any] = {"setting": "self-driven", "frames": len(frames), "size": drive.avatar.camera.height}
     result["poses"] = drive.poses_from
     result["face_missed"] = len(frames) - len(faces) if judges.detector is not None else 0
@@ -87,7 +90,16 @@ def self_driven(drive: Drive, frames: range, judges: Judges, sheet: Path | None 
     result |= sync_metrics(drive, judges, clip, lambda: (np.asarray(drive.dataset.frames[k]) for k in clip), "_of_truth")
     result |= action_unit_metrics(drive, judges, clip)
     result |= stillness_metrics(drive, judges)
-    return result | missing(("identity",), NO_ARCFACE)
+    return result | identity_metric(judges, identities)
+
+
+def identity_metric(judges: Judges, distances: Sequence[float]) -> dict[str, Any]:
+    """ArcFace's mean distance of the frames with a face in both pictures."""
+    if judges.arcface is None:
+        return missing(("identity",), NEEDS_ARCFACE)
+    if judges.detector is None:
+        return missing(("identity",), judges.no_detector)
+    return {"identity": float(np.mean(distances))} if distances else missing(("identity",), "no face was found")
 
 
 def picture_metrics(

@@ -94,7 +94,11 @@ def compose(drive: Drive, columns: Sequence[SheetFrame]) -> UInt8[np.ndarray, "s
 
 def write_sheet(path: Path, drive: Drive, columns: Sequence[SheetFrame]) -> None:
     """The sheet as a PNG, whole or not at all."""
-    sheet = compose(drive, sorted(columns, key=lambda column: column.index))
+    save_sheet(path, compose(drive, sorted(columns, key=lambda column: column.index)))
+
+
+def save_sheet(path: Path, sheet: UInt8[np.ndarray, "h w 3"]) -> None:
+    """Any sheet as a PNG, whole or not at all."""
     temporary = path.with_name(path.name + ".partial")
     temporary.write_bytes(encode_picture(sheet, "png"))
     temporary.replace(path)

@@ -27,8 +27,14 @@ if TYPE_CHECKING:
 
     from editing.dataset import Dataset
 
-NEIGHBOUR_FRAMES = 1.5
-"""Over which the weight of a neighbour's update falls to 1 / e, for a frame that was not asked itself."""
+NEIGHBOUR_FRAMES = 5.0
+"""Over which the correlation of two frames' updates falls to 1 / e (measured: .75 to .9 between neighbours, none beyond 10)."""
+NEIGHBOUR_REACH = 20
+"""Frames beyond which an update says nothing of another."""
+UPDATE_NOISE = 0.02
+"""Share of an update's variance that is its own frame's alone."""
+REGRESSION_RIDGE = 30.0
+"""Frames' worth of doubt that an update depends on the pose at all."""
 
 
 class PoseRefinement:
@@ -66,12 +72,35 @@ class PoseRefinement:
 
     @torch.no_grad()
     def settled(self) -> Float[Tensor, "n_frames 4 4"]:
-        """All poses in the end: where no picture was asked, with the update of the frames around, for much of a capture's error is slow."""
-        apart = (torch.arange(len(self.captured))[:, None] - self.trained[None]).abs().double()
-        weights = torch.softmax(-apart / NEIGHBOUR_FRAMES, dim=1).float()
-        updates = weights @ self.updates[self.trained]
-        updates[self.trained] = self.updates[self.trained]
-        return self._moved(self.captured, updates)
+        """All poses in the end: where no picture was asked, with the update that the others let expect.
+
+        A capture's error depends on the pose (its rigid head is never quite the right one) and changes slowly: a ridge regression on the
+        captured pose's numbers, their squares and products, and on what that leaves a Gaussian process in time, which between two trained
+        frames is nearly their mean.
+        """
+        captured = self.captured.double()
+        pose = torch.cat([_rotation_vectors(captured[:, :3, :3]), captured[:, :3, 3]], dim=1)
+        updates = self.updates[self.trained].double()
+        pose = (pose - pose[self.trained].mean(0)) / pose[self.trained].std(0, correction=0).clamp_min(1e-6)
+        i, j = torch.triu_indices(6, 6)
+        features = torch.cat([torch.ones(len(pose), 1, dtype=torch.float64), pose, pose[:, i] * pose[:, j]], dim=1)
+        x = features[self.trained]
+        ridge = REGRESSION_RIDGE * torch.eye(x.shape[1], dtype=torch.float64)
+        ridge[0, 0] = 0.0
+        expected = features @ torch.linalg.solve(x.T @ x + ridge, x.T @ updates)
+        rest = updates - expected[self.trained]
+        asked = torch.zeros(len(captured), dtype=torch.bool)
+        asked[self.trained] = True
+        for frame in torch.nonzero(~asked)[:, 0]:
+            near = torch.nonzero((self.trained - frame).abs() <= NEIGHBOUR_REACH)[:, 0]
+            if len(near):
+                at = self.trained[near].double()
+                covariance = torch.exp(-(at[:, None] - at[None]).abs() / NEIGHBOUR_FRAMES)
+                covariance += UPDATE_NOISE * torch.eye(len(near), dtype=torch.float64)
+                weights = torch.linalg.solve(covariance, torch.exp(-(at - frame).abs() / NEIGHBOUR_FRAMES))
+                expected[frame] += weights @ rest[near]
+        expected[self.trained] = updates
+        return self._moved(self.captured, expected.float())
 
     def prior(self, frames: Int[np.ndarray, " n"]) -> Float[Tensor, ""]:
         """The squared updates' weighted mean: where the pictures say nothing, a pose stays the capture's."""
@@ -125,6 +154,13 @@ def follow_pose(positions: Float[Tensor, "n 3"], ends: Sequence[int], poses: Flo
 def poses_are_estimated(dataset: Dataset) -> bool:
     """Whether refinement is worth while: `synthesize` writes the true poses, and with them, alone, the articulation."""
     return dataset.track.articulation is None
+
+
+def _rotation_vectors(rotations: Float[Tensor, "n 3 3"]) -> Float[Tensor, "n 3"]:
+    """Of rotations as seen from the first one, in radians, so that those of one clip lie far from a half turn."""
+    from scipy.spatial.transform import Rotation
+
+    return torch.from_numpy(Rotation.from_matrix((rotations[:1].transpose(1, 2) @ rotations).numpy()).as_rotvec())
 
 
 def _skew(w: Float[Tensor, "n 3"]) -> Float[Tensor, "n 3 3"]:

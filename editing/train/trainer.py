@@ -47,7 +47,8 @@ EMA_EVERY = 10
 SPEECH_EVERY = 4
 """Steps of the head and lip stages from one lesson of the audio side to the next: each is a fifth of a step's work."""
 TIGHTENING_FRAMES, TIGHTENING_WEIGHT = 30, 0.02
-"""Frames looked at in the middle of the head stage, and the least weight of a cell that is kept then."""
+"""Frames looked at in the middle of the head stage, and the least weight of a cell that is kept then. It need not be solid: while a field
+is learned, much of what becomes skin is mist (dropping it cost 5 dB)."""
 STAGES = ("speech", "head", "lips", "torso")
 PARTS = {"head": ("head.", "audio.", "attention."), "torso": ("torso.",)}
 """Tensors that a part's stages learn, by the beginning of their names."""
@@ -321,7 +322,7 @@ class Trainer:
         """Before rays may spend few samples only, leave them only cells that matter: in thick hair the others would use them up."""
         rng = np.random.default_rng(self.config.seed)
         grid = self.occupancy.cells()
-        tight = tight_occupancy(self._averaged(), self.clip, self.engine, grid, rng, TIGHTENING_FRAMES, TIGHTENING_WEIGHT)
+        tight = tight_occupancy(self._averaged(), self.clip, self.engine, grid, rng, TIGHTENING_FRAMES, TIGHTENING_WEIGHT, 0.0)
         self.occupancy.tighten(tight)
 
     def snapshot(self, name: str, encoder: AudioEncoder) -> Avatar:

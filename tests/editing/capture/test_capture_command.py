@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import contextlib
+import io
 import json
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -86,10 +88,18 @@ def video(tmp_path_factory: pytest.TempPathFactory, speech: tuple[np.ndarray, np
     return film(tmp_path_factory.mktemp("film") / "clip.mp4", speech, alone)
 
 
-def test_a_video_becomes_a_dataset(tmp_path: Path, video: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    out = tmp_path / "set"
-    assert main(["capture", str(video), "--out", str(out), "--size", str(SIZE_PX), "--jobs", "1"]) == 0
-    printed = capsys.readouterr().out
+@pytest.fixture(scope="module")
+def captured(tmp_path_factory: pytest.TempPathFactory, video: Path) -> tuple[Path, str]:
+    """The dataset that the command makes of `video`, and what it prints."""
+    out = tmp_path_factory.mktemp("captured") / "set"
+    with pytest.MonkeyPatch.context() as patch, contextlib.redirect_stdout(io.StringIO()) as printed:
+        patch.setattr(tracking, "LandmarkDetector", PaintDetector)
+        assert main(["capture", str(video), "--out", str(out), "--size", str(SIZE_PX), "--jobs", "1"]) == 0
+    return out, printed.getvalue()
+
+
+def test_a_video_becomes_a_dataset(captured: tuple[Path, str]) -> None:
+    out, printed = captured
     assert "behind the lips: corrected" in printed and str(out / "report.html") in printed
     assert not out.with_name("set.partial").exists()
     dataset = Dataset.open(out)
@@ -126,7 +136,7 @@ def test_a_video_becomes_a_dataset(tmp_path: Path, video: Path, capsys: pytest.C
     assert 0.5 < box.half_extent < 1.2
 
 
-def test_an_interrupted_capture_goes_on(tmp_path: Path, video: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_an_interrupted_capture_goes_on(tmp_path: Path, video: Path, captured: tuple[Path, str], monkeypatch: pytest.MonkeyPatch) -> None:
     config = CaptureConfig(size_px=SIZE_PX)
     seen: list[str] = []
 
@@ -146,8 +156,7 @@ def test_an_interrupted_capture_goes_on(tmp_path: Path, video: Path, monkeypatch
     capture(video, tmp_path / "cut", config, 1)
     # What was done is not done again: the second run begins with all frames tracked and one chunk parsed.
     assert seen == ["tracking 0", "tracking 80", "tracking 80", "parsing 0", "parsing 80", "tracking 160", "parsing 80", "parsing 80"]
-    capture(video, tmp_path / "whole", config, 1)
-    a, b = Dataset.open(tmp_path / "cut"), Dataset.open(tmp_path / "whole")
+    a, b = Dataset.open(tmp_path / "cut"), Dataset.open(captured[0])
     np.testing.assert_array_equal(a.frames, b.frames)
     np.testing.assert_array_equal(a.labels, b.labels)
     np.testing.assert_array_equal(a.track.camera_from_head, b.track.camera_from_head)

@@ -10,6 +10,7 @@ from editing.capture.sound_offset import OPENNESS, find_offset, shifted
 from editing.phones import PHONE_INDEX, VISEME_OF_PHONE_INDEX, VISEMES
 from editing.speech_synthesis import SpeechSynthesizer
 from renderer.audio.export import load_encoder
+from renderer.audio.streaming import encode_all
 from renderer.types import FPS, SAMPLE_RATE_HZ
 
 SENTENCES = (
@@ -45,17 +46,17 @@ def test_the_offset_is_found_and_can_be_corrected(spoken: tuple[np.ndarray, np.n
     sound, opening = spoken
     encoder = load_encoder("bundled")
     usable = np.ones(len(opening), bool)
-    found = find_offset(encoder, shifted(sound, -late_s), opening, usable)
+    found = find_offset(encode_all(encoder, shifted(sound, -late_s)).steps, opening, usable)
     assert found.belongs_together
     assert abs(found.offset_s - late_s) <= 0.04
-    corrected = find_offset(encoder, shifted(shifted(sound, -late_s), found.offset_s), opening, usable)
+    corrected = find_offset(encode_all(encoder, shifted(shifted(sound, -late_s), found.offset_s)).steps, opening, usable)
     assert abs(corrected.offset_s) <= 0.02
 
 
 def test_foreign_sound_does_not_belong(spoken: tuple[np.ndarray, np.ndarray]) -> None:
     sound, opening = spoken
     usable = np.ones(len(opening), bool)
-    found = find_offset(load_encoder("bundled"), np.roll(sound, len(sound) // 2), opening, usable)
+    found = find_offset(encode_all(load_encoder("bundled"), np.roll(sound, len(sound) // 2)).steps, opening, usable)
     assert not found.belongs_together
 
 
@@ -64,7 +65,7 @@ def test_frames_without_a_face_do_not_count(spoken: tuple[np.ndarray, np.ndarray
     usable = np.ones(len(opening), bool)
     usable[40:70] = False
     broken = np.where(usable, opening, 9.0)
-    found = find_offset(load_encoder("bundled"), sound, broken, usable)
+    found = find_offset(encode_all(load_encoder("bundled"), sound).steps, broken, usable)
     assert found.belongs_together and abs(found.offset_s) <= 0.04
 
 

@@ -7,7 +7,7 @@ import pytest
 
 from editing.__main__ import main
 from editing.evaluate.command import chosen_frames, parser
-from editing.evaluate.judges import OPENFACE, SYNCNET_MODEL, JudgeFiles, Judges
+from editing.evaluate.judges import ARCFACE_MODEL, CLIP_MODEL, OPENFACE, SYNCNET_MODEL, JudgeFiles, Judges
 from editing.evaluate.phone_opening import open_probability
 from editing.landmarks import MODEL_VARIABLE
 from editing.lpips import BACKBONE_VARIABLE, LINEAR_VARIABLE
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
 @pytest.fixture(autouse=True)
 def nothing_named(monkeypatch: pytest.MonkeyPatch) -> None:
-    for variable in (BACKBONE_VARIABLE, LINEAR_VARIABLE, SYNCNET_MODEL, OPENFACE, MODEL_VARIABLE):
+    for variable in (BACKBONE_VARIABLE, LINEAR_VARIABLE, SYNCNET_MODEL, OPENFACE, CLIP_MODEL, ARCFACE_MODEL, MODEL_VARIABLE):
         monkeypatch.delenv(variable, raising=False)
 
 
@@ -48,7 +48,7 @@ def test_help_fits_a_screen() -> None:
 
 def test_judges_are_absent_where_nothing_is_named() -> None:
     judges = Judges.open()
-    assert judges.lpips is judges.syncnet is judges.openface is judges.detector is None
+    assert judges.lpips is judges.syncnet is judges.openface is judges.clip is judges.arcface is judges.detector is None
     assert MODEL_VARIABLE in judges.no_detector
 
 
