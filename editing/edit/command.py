@@ -65,10 +65,13 @@ def _known() -> str:
 
 def main(argv: list[str]) -> int:
     """Run the command."""
-    arguments = parser().parse_args(argv)
-    if arguments.list_instructions:
+    if argv == ["--list-instructions"]:
+        # Before the parser, whose help names what only an install with the editing extra knows.
         print(json.dumps(possibilities()))
         return 0
+    arguments = parser().parse_args(argv)
+    if arguments.list_instructions:
+        raise BadInput("--list-instructions stands alone")
     for name in ("avatar", "instruction", "out"):
         if getattr(arguments, name) is None:
             raise BadInput(f"{name if name == 'avatar' else '--' + name} is missing; see python -m editing edit --help")

@@ -178,6 +178,6 @@ def test_session_shows_another_view_and_background(studio: Studio) -> None:
     fixture.session.set_backdrop(Backdrop(green))
     fixture.hear_silence(2.0)
     condition = fixture.session.take(25)
-    assert condition.background is green and condition.window is not None and condition.window.width == 0.5
+    assert condition.background is green and condition.window is not None and condition.window.width == pytest.approx(0.5, abs=1e-3)
     fixture.session.set_backdrop(Backdrop(None))
     assert fixture.session.take(26).background is None

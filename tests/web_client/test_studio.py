@@ -112,7 +112,7 @@ def test_an_example_fills_the_instruction_and_advanced_settings_are_sent(open_pa
     page.get_by_text("Advanced").click()
     page.get_by_label("Effort").select_option("draft")
     page.get_by_label("Method").select_option("one-time")
-    page.get_by_label("Frames").fill("12")
+    page.get_by_role("spinbutton", name="Frames").fill("12")
     page.get_by_label("Seed").fill("7")
     page.get_by_label("Strength").fill("0.5")
     page.get_by_role("button", name="Edit", exact=True).click()
@@ -137,9 +137,8 @@ def test_dragging_the_wheel_and_keys_change_the_view(open_page: PageOpener, serv
     page.mouse.down()
     page.mouse.move(x + box["width"] / 7, y + box["height"] / 14, steps=5)
     page.mouse.up()
-    server.wait_for_sent(
-        {"type": "set", "view": {"yaw_deg": pytest.approx(10, abs=0.6), "pitch_deg": pytest.approx(5, abs=0.6), "zoom": 1}}
-    )
+    turned = {"yaw_deg": pytest.approx(10, abs=0.6), "pitch_deg": pytest.approx(5, abs=0.6), "zoom": 1}
+    server.wait_for_sent({"type": "set", "view": turned})
     page.mouse.wheel(0, -300)
     wait_until(page, "Number(document.getElementById('zoom').value) > 1.4")
     page.mouse.dblclick(x, y)
@@ -182,7 +181,6 @@ def test_a_picture_that_cannot_be_read_is_refused_and_the_background_stays(open_
     chooser.value.set_files({"name": "wall.png", "mimeType": "image/png", "buffer": b"no picture"})
     expect(page.locator("#background-hint")).to_have_text("not a picture that can be read; PNG, JPEG or WebP is wanted")
     expect(page.get_by_role("radio", name="Original")).to_be_checked()
-    expect(status(page)).to_contain_text("not a picture")
     assert [text for text in open_page.complaints if "400" not in text] == []
     open_page.complaints.clear()
 

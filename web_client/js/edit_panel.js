@@ -26,6 +26,7 @@ const DONE_SHOWN = 1;
 export class EditPanel {
   #actions;
   #source = null;
+  #isReady = false;
 
   /** @param {EditActions} actions */
   constructor(actions) {
@@ -57,6 +58,8 @@ export class EditPanel {
     fill("strategy", strategies, STRATEGIES);
     fill("preset", Object.keys(presets), Object.fromEntries(Object.entries(presets).map(([name, numbers]) => [name, effortText(name, numbers)])));
     if ("standard" in presets) element("preset").value = "standard";
+    this.#isReady = true;
+    this.#showReady();
     this.#showModel();
     element("ideas").replaceChildren(...pick(instructions, IDEAS_SHOWN).map(ideaButton));
   }
@@ -66,6 +69,7 @@ export class EditPanel {
    */
   showSource(avatar) {
     this.#source = avatar?.name ?? null;
+    this.#showReady();
     element("edit-source").textContent = avatar ? `Begins with ${avatar.title || avatar.name}.` : "";
   }
 
@@ -132,6 +136,11 @@ export class EditPanel {
       place.textContent = error.detail || noticeFor(error.code).title;
       place.hidden = false;
     }
+  }
+
+  /** Before the server has said what it can do there is nothing to ask for. */
+  #showReady() {
+    element("edit-start").disabled = !this.#isReady || this.#source === null;
   }
 
   #showStrength() {

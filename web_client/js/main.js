@@ -56,7 +56,6 @@ const scenePanel = new ScenePanel({
   view: (angles) => session.set({ view: angles }),
   background: (background) => session.set({ background }),
   upload: (file) => studio.upload(file),
-  complain: (error) => view.showStatus(error.detail || words.noticeFor(error.code).title),
 });
 
 window.visavis = { session, microphone, settings, figures: null };

@@ -31,7 +31,6 @@ const HINTS = {
  * @property {(view: {yaw_deg: number, pitch_deg: number, zoom: number}) => void} view
  * @property {(background: string) => void} background
  * @property {(file: File) => Promise<string>} upload
- * @property {(error: Error) => void} complain
  */
 
 /** @see the module's description. */
@@ -149,7 +148,6 @@ export class ScenePanel {
       this.resetBackground();
       this.#actions.background("original");
       hint.textContent = error.detail || "The picture could not be sent.";
-      this.#actions.complain(error);
     }
   }
 

@@ -1,5 +1,6 @@
 """`python -m tests.editing.edit.killed_edit SOURCE FOLDER KILLS`: one edit undisturbed, and one killed KILLS times; prints JSON.
 
+Every other time it kills itself at a file that it writes, before that has its name or after, else it is killed from outside at a random time.
 Each run is a fork of this process, made before torch has started any thread, so that only one import of everything is waited for.
 """
 
@@ -22,14 +23,33 @@ from renderer.avatar_file import file_sha256, load_avatar
 from tests.editing.edit.conftest import Redder, completed_without_landmarks
 
 REQUEST = EditRequest("red", EditSchedule(rounds=2, frames=4), OptimisationSteps(6, 4, 6, 6), threads=1)
-NAME = "red.avatar"
+NAME, FILES = "red.avatar", 30
 ALLOWED = {NAME, "red.preview.png", "red.edit", ".red.edit.removed"}
 
 
-def begin(source: Path, folder: Path) -> int:
+def kill_at_file(number: int) -> None:
+    """From now on: before that file is given its name where the number is odd, after that where it is even."""
+    rename, count = Path.replace, 0
+
+    def replace(self: Path, target: Path) -> Path:
+        nonlocal count
+        count += 1
+        if count == number and number % 2:
+            os.kill(os.getpid(), signal.SIGKILL)
+        result = rename(self, target)
+        if count == number:
+            os.kill(os.getpid(), signal.SIGKILL)
+        return result
+
+    Path.replace = replace  # type: ignore[method-assign, assignment]
+
+
+def begin(source: Path, folder: Path, file_number: int = 0) -> int:
     """Start or go on with the edit in a process of its own; returns its id."""
     child = os.fork()
     if child == 0:
+        if file_number:
+            kill_at_file(file_number)
         Guide.completed = completed_without_landmarks  # type: ignore[method-assign]
         job = EditJob(source, load_avatar(source), folder / NAME, REQUEST, Redder(), AudioEncoder.bundled())
         job.run(lambda _: None)
@@ -58,18 +78,20 @@ def main(source: Path, parent: Path, kills: int) -> None:
     stages: list[str] = []
     done = 0
     while done < kills:
-        child = begin(source, disturbed)
-        time.sleep(chance.uniform(0.1, 0.9) * whole_s)
-        ended, _ = os.waitpid(child, os.WNOHANG)
-        if not ended:
+        by_itself = done % 2 == 1
+        child = begin(source, disturbed, chance.randint(1, FILES) if by_itself else 0)
+        if not by_itself:
+            time.sleep(chance.uniform(0.1, 0.9) * whole_s)
             os.kill(child, signal.SIGKILL)
-            os.waitpid(child, 0)
+        _, status = os.waitpid(child, 0)
+        if os.WIFSIGNALED(status):
             done += 1
             progress = job_folder(disturbed / NAME) / "progress.json"
             state = json.loads(progress.read_text()) if progress.exists() else {}
             stages.append(f"{state.get('round')} {state.get('stage')}")
         seen += oddities(disturbed, whole)
-        if ended and done < kills:
+        if not os.WIFSIGNALED(status) and done < kills:
+            assert status == 0, status
             (disturbed / NAME).unlink()  # it came to its end between two kills: once more from the beginning
     _, status = os.waitpid(begin(source, disturbed), 0)
     assert status == 0, status

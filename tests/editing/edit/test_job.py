@@ -75,7 +75,9 @@ def test_edit_follows_the_instruction_and_keeps_what_moves_the_lips(
     assert edited.poster is not None and edited.subject == source.subject
     assert [(settings.text_guidance, settings.steps) for _, settings, _ in redder.calls] == [(3.0, 10), (6.0, 20)]
     assert {state["stage"] for state in states} == {"preparing", "editing", "rendering", "head", "torso", "patches", "lip patches"}
-    assert states[-1]["round"] == 2 and states[-1]["previews"] == ["round_1.png"]
+    assert states[-1]["round"] == 2 and states[-1]["previews"] == ["round_1.png"] and states[-1]["preview"] == "edited_2.png"
+    shares = [state["share"] for state in states]
+    assert shares == sorted(shares) and shares[0] < 0.1 and shares[-1] == 1.0
 
 
 def test_iterative_edit_sees_the_original_and_a_few_frames_at_a_time(
