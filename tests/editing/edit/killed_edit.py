@@ -1,7 +1,7 @@
 """`python -m tests.editing.edit.killed_edit SOURCE FOLDER KILLS`: one edit undisturbed, and one killed KILLS times; prints JSON.
 
-Every other time it kills itself at a file that it writes, before that has its name or after, else it is killed from outside at a random time.
-Each run is a fork of this process, made before torch has started any thread, so that only one import of everything is waited for.
+Every other time it kills itself at a file that it writes, before that has its name or after; else it is killed from outside at a random
+time. Each run is a fork of this process, made before torch has started any thread, so that only one import of everything is waited for.
 """
 
 from __future__ import annotations
