@@ -82,7 +82,8 @@ def draw(folder: Path, names: list[str], avatar: str) -> None:
     window = refine_window("face", shown.field_config, shown.camera, shown.pose_track[len(shown.pose_track) // 2])
     assert window is not None, "the face is in the picture"
     side = shown.camera.height // 2
-    top = max(0, min(shown.camera.height - side, window.y + len(window.rows) // 2 - side // 2))
+    # The window reaches to below the chin: eyes and mouth are above its middle.
+    top = max(0, min(shown.camera.height - side, window.y + len(window.rows) // 2 - side * 5 // 8))
     left = max(0, min(shown.camera.width - side, window.x + len(window.columns) // 2 - side // 2))
     rows = []
     for name in names:
