@@ -13,6 +13,7 @@ import numpy as np
 from renderer.errors import BadInput
 from renderer.field.config import STEPS_PER_FRAME
 from renderer.types import DEFAULT_REFINE_WEIGHT, FrameCondition
+from renderer.view import FRONT, Viewpoint
 
 if TYPE_CHECKING:
     from jaxtyping import Float, UInt8
@@ -65,8 +66,12 @@ class ConditionStream:
         self.smoothing = smoothing
         self.background = background
         self.refine_weight = refine_weight
+        self.view = FRONT
+        """Where the picture is to be taken from; the frames go there within a few (`renderer.view`)."""
+        self._shown_view = FRONT
         self.avatar = avatar
         self._check(avatar)
+        self._viewpoint = Viewpoint(avatar)
 
     def _check(self, avatar: Avatar) -> None:
         if avatar.field_config.feature_dim != len(self._silence):
@@ -79,6 +84,7 @@ class ConditionStream:
         """Go on with another avatar from the next frame; the audio heard so far is kept."""
         self._check(avatar)
         self.avatar = avatar
+        self._viewpoint = Viewpoint(avatar)
 
     def push(self, features: AudioFeatures) -> None:
         """Append features. Steps must follow on; a step heard twice is an error of the caller."""
@@ -117,14 +123,16 @@ class ConditionStream:
         return FrameCondition(
             index=frame,
             audio_window=audio_window_at(self._features, self._first_step, frame, shape, self._silence),
-            camera_from_head=self.avatar.pose_track[row],
+            camera_from_head=self._viewpoint.turned(self.avatar.pose_track[row], self._shown_view),
             eye_ratio=float(self.avatar.eye_track[row]),
             smoothing=self.smoothing,
             background=self.background,
+            window=self._viewpoint.window(self._shown_view),
             refine_weight=self.refine_weight,
         )
 
     def _advance(self, frame: int) -> None:
+        self._shown_view = self._shown_view.towards(self.view, frame - self._frame)
         self._frame = frame
         # Another avatar may look further back than the present one; keep one window more than any needs.
         keep_from = STEPS_PER_FRAME * frame - 2 * self.avatar.field_config.audio_window.n_steps

@@ -2,27 +2,45 @@
 
 from __future__ import annotations
 
+import math
 from fractions import Fraction
 from typing import TYPE_CHECKING
 
 import numpy as np
 
+from renderer.types import WHOLE_PICTURE
+
 if TYPE_CHECKING:
     from jaxtyping import Float, UInt8
 
-
-def resize_picture(picture: UInt8[np.ndarray, "h w 3"], width: int, height: int) -> Float[np.ndarray, "height width 3"]:
-    """To float 0...1 on another raster: box average when shrinking, linear when growing."""
-    values = picture.astype(np.float32) / 255.0
-    return np.ascontiguousarray(_resample(_resample(values, height, 0), width, 1))
+    from renderer.types import PictureWindow
 
 
-def _resample(values: Float[np.ndarray, "h w 3"], n_out: int, axis: int) -> np.ndarray:
+def resize_picture(
+    picture: UInt8[np.ndarray, "h w 3"], width: int, height: int, window: PictureWindow | None = None
+) -> Float[np.ndarray, "height width 3"]:
+    """A picture, or a window of it, to float 0...1 on another raster: box average when shrinking, linear when growing."""
+    part = window or WHOLE_PICTURE
+    values, top, n_rows = _around(picture, part.top, part.height, 0)
+    values, left, n_columns = _around(values, part.left, part.width, 1)
+    values = values.astype(np.float32) / 255.0
+    return np.ascontiguousarray(_resample(_resample(values, height, 0, top, n_rows), width, 1, left, n_columns))
+
+
+def _around(picture: UInt8[np.ndarray, "h w 3"], first: float, share: float, axis: int) -> tuple[np.ndarray, float, float]:
+    """The rows (or columns) that a window needs, and where in them it begins and how many it has."""
+    n = picture.shape[axis]
+    begin, length = first * n, share * n
+    low, high = max(0, math.floor(begin) - 1), min(n, math.ceil(begin + length) + 1)
+    return picture[(slice(None),) * axis + (slice(low, high),)], begin - low, length
+
+
+def _resample(values: Float[np.ndarray, "h w 3"], n_out: int, axis: int, begin: float, length: float) -> np.ndarray:
     n_in = values.shape[axis]
-    if n_in == n_out:
+    if n_in == n_out and begin == 0.0 and length == n_in:
         return values
-    ratio = n_in / n_out
-    centres = (np.arange(n_out) + 0.5) * ratio - 0.5
+    ratio = length / n_out
+    centres = begin + (np.arange(n_out) + 0.5) * ratio - 0.5
     reach = max(1.0, ratio)
     # A triangle as wide as the coarser raster's pixel: linear interpolation when growing, an area average when shrinking.
     weights = np.maximum(0.0, 1.0 - np.abs(np.arange(n_in)[None] - centres[:, None]) / reach)

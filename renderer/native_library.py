@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 
 DISTRIBUTION = "visavis"
 LIBRARY = "visavis_field"
-ABI_VERSION = 2
+ABI_VERSION = 3
 MAX_LEVELS = 16
 INSTALL_HINT = "no native library: install a C++ compiler (Debian: apt-get install g++) and run `pip install .` again"
 
@@ -91,6 +91,7 @@ class FrameStructure(ctypes.Structure):
         ("cy", c_float),
         ("rotation", c_float * 9),
         ("translation", c_float * 3),
+        ("window", c_float * 4),
         *((name, c_void_p) for name in BIASES),
         ("background", c_void_p),
     )

@@ -60,6 +60,26 @@ class Camera:
         sx, sy = width / self.width, height / self.height
         return Camera(self.fx * sx, self.fy * sy, self.cx * sx, self.cy * sy, width, height)
 
+    def windowed(self, window: PictureWindow | None) -> Camera:
+        """A window of the view, on the same raster."""
+        if window is None:
+            return self
+        cx, cy = self.cx - window.left * self.width, self.cy - window.top * self.height
+        return Camera(self.fx / window.width, self.fy / window.height, cx / window.width, cy / window.height, self.width, self.height)
+
+
+@dataclass(frozen=True)
+class PictureWindow:
+    """A part of a picture, as shares of its width and height: 0...1 from its left and upper edge."""
+
+    left: float
+    top: float
+    width: float
+    height: float
+
+
+WHOLE_PICTURE = PictureWindow(0.0, 0.0, 1.0, 1.0)
+
 
 @dataclass(frozen=True)
 class FrameCondition:
@@ -80,6 +100,8 @@ class FrameCondition:
     """omega of Instruct-NeuralTalker's equation 5, 0 (smooth) ... 1 (all detail); nothing where the avatar has no refiner."""
     background: UInt8[np.ndarray, "height width 3"] | None = None
     """A picture of any size to show behind the person; None: the avatar's own."""
+    window: PictureWindow | None = None
+    """What is shown of the avatar's own picture, at the full raster (zoom); None: all of it."""
 
 
 @dataclass(frozen=True)

@@ -20,6 +20,7 @@ from server.api_page import api_page
 from server.messages import AvatarInfo  # noqa: TC001 (pydantic reads it)
 from server.metrics import CONTENT_TYPE
 from server.signalling import SignallingSocket
+from server.studio_api import add_studio
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
@@ -117,6 +118,8 @@ def create_application(server: LiveServer, access: Access) -> FastAPI:
         if picture is None:
             raise HTTPException(404, f"avatar {name!r} has no poster")
         return Response(await asyncio.to_thread(encode_picture, picture, "mjpeg"), media_type="image/jpeg")
+
+    add_studio(app, access, server.library, server.edits, server.backgrounds, server.feed, require_token)
 
     @app.get("/docs", response_class=HTMLResponse, include_in_schema=False)
     async def docs() -> str:

@@ -5,6 +5,7 @@ Only headers are read here, in the media process; the render worker loads the fi
 
 from __future__ import annotations
 
+import contextlib
 import logging
 from dataclasses import dataclass
 from pathlib import Path
@@ -41,18 +42,43 @@ class AvatarLibrary:
 
     def infos(self) -> list[AvatarInfo]:
         """The avatars that can be shown, the default first."""
-        names = sorted(self._paths(), key=lambda name: (name != self.default_name, name))
+        paths = self._paths()
+        names = sorted(paths, key=lambda name: (name != self.default_name, name))
         return [
             AvatarInfo(
                 name=name,
                 title=str(header.get("name", name)),
                 subject=str(header.get("subject", {}).get("kind", "")),
-                poster=f"api/avatars/{quote(name)}/poster.jpg" if header.get("poster") else None,
+                # A file that was written anew has another poster, and the browser is to ask for it.
+                poster=f"api/avatars/{quote(name)}/poster.jpg?v={self._headers[path].modified_ns}" if header.get("poster") else None,
                 refiner=bool(header.get("refiner")),
+                instruction=header.get("lineage", {}).get("instruction"),
+                editable=bool(header.get("n_audio_steps")),
             )
             for name in names
-            if (header := self._header(self._paths()[name])) is not None
+            if (header := self._header(path := paths[name])) is not None
         ]
+
+    def names(self) -> set[str]:
+        """Of all files that are there, usable or not."""
+        return set(self._paths())
+
+    def is_editable(self, name: str) -> bool:
+        """Whether the avatar holds what was said in its training clip. Raises BadInput for a name that is not there."""
+        return bool((self._header(self.path(name)) or {}).get("n_audio_steps"))
+
+    def picture_pixels(self, name: str) -> int:
+        """Of the avatar's own camera. Raises BadInput for a name that is not there."""
+        camera = (self._header(self.path(name)) or {}).get("camera", {})
+        return int(camera.get("width", 0)) * int(camera.get("height", 0))
+
+    def files(self) -> dict[str, int]:
+        """When each file was last written, in ns: whether anything is new."""
+        found = {}
+        for path in self._paths().values():
+            with contextlib.suppress(OSError):
+                found[str(path)] = path.stat().st_mtime_ns
+        return found
 
     def path(self, name: str | None) -> Path:
         """Where an avatar lies; None: the default. Raises BadInput with the names that exist."""

@@ -6,9 +6,12 @@ which is woken through a socket. At most `MAX_UNUSED` avatars that no session sh
 
 from __future__ import annotations
 
+import contextlib
 import logging
+import os
 import queue
 import socket
+import sys
 import threading
 from collections import OrderedDict
 from collections.abc import Callable
@@ -26,7 +29,9 @@ if TYPE_CHECKING:
 
 logger = logging.getLogger(__name__)
 
-MAX_UNUSED = 3
+MAX_UNUSED = 8
+"""Enough for a shelf of styles; one takes about four times its file's size."""
+LOADER_NICENESS = 10
 
 
 @dataclass(frozen=True, eq=False)
@@ -117,6 +122,10 @@ class AvatarStore:
         return LoadedAvatar(key.path, key.size, avatar, backend)
 
     def _load_on_request(self) -> None:
+        if sys.platform == "linux":
+            # Pictures of running sessions come first. Elsewhere a thread has no niceness of its own.
+            with contextlib.suppress(OSError):
+                os.setpriority(os.PRIO_PROCESS, threading.get_native_id(), LOADER_NICENESS)
         while True:
             key = self._requests.get()
             try:

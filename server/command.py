@@ -128,6 +128,7 @@ async def _serve_http(server: LiveServer, access: Access, listener: socket.socke
 
     async def stop_after(event: asyncio.Event) -> None:
         await event.wait()
+        server.feed.close_listeners()
         http.should_exit = True
 
     watchers = [

@@ -14,12 +14,15 @@ from renderer import __version__
 from renderer.errors import BadInput, VisavisError
 from renderer.types import FPS
 from server.avatar_library import AvatarLibrary
+from server.backgrounds import Backgrounds
+from server.edit_jobs import EditJobs
 from server.frame_ring import RingLayout
 from server.messages import Hello
 from server.metrics import Metrics, resident_bytes
 from server.render_process import RenderProcess
+from server.shelf_feed import ShelfFeed
 from server.sizing import CANDIDATE_SIZES_PX, affordable_sessions, automatic_latency_ms
-from server.worker_messages import WorkerOptions
+from server.worker_messages import Preload, WorkerOptions
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -53,7 +56,10 @@ class LiveServer:
     def __init__(self, settings: ServerSettings) -> None:
         """Raises VisavisError where the avatar is not usable."""
         self.settings = settings
-        self.library = AvatarLibrary(settings.avatar, settings.avatars)
+        self.library = AvatarLibrary(settings.avatar, settings.shelf)
+        self.backgrounds = Backgrounds()
+        self.feed = ShelfFeed(self.library)
+        self.edits = EditJobs(settings.shelf, self.library, self.feed.announce, settings.edit_threads)
         self.metrics = Metrics()
         self.ready: Ready | None = None
         self.failure: VisavisError | None = None
@@ -64,19 +70,26 @@ class LiveServer:
         self._closing: set[asyncio.Task[None]] = set()
         self._render: RenderProcess | None = None
         self._keeper: asyncio.Task[None] | None = None
+        self._preloader: asyncio.Task[None] | None = None
         self._add_gauges()
 
     async def start(self) -> None:
         """Start the worker's process; `wait_ready` waits until it has loaded everything."""
         self._render = RenderProcess(self._worker_options())
         await self._render.spawn()
+        self.edits.start()
+        self.feed.start()
+        self._preloader = asyncio.create_task(self._preload_new())
         self._keeper = asyncio.create_task(self._keep_rendering(self._render))
 
     async def aclose(self) -> None:
-        """End every session, the worker and its memory."""
-        if self._keeper is not None:
-            self._keeper.cancel()
-            await asyncio.gather(self._keeper, return_exceptions=True)
+        """End every session, the edit that runs, the worker and its memory."""
+        for task in (self._keeper, self._preloader):
+            if task is not None:
+                task.cancel()
+                await asyncio.gather(task, return_exceptions=True)
+        await self.feed.aclose()
+        await self.edits.aclose()
         for session in list(self._sessions):
             self._finish(session)
         await asyncio.gather(*self._closing, return_exceptions=True)
@@ -200,6 +213,7 @@ class LiveServer:
             latency_ms=self.latency_ms,
             adapts_latency=self.settings.latency_ms is None,
             sound_needed=self.ready.sound_needed,
+            aspect=self.ready.width / self.ready.size,
             ice_servers=self.settings.ice_servers,
         )
 
@@ -208,7 +222,7 @@ class LiveServer:
             self._finish(session)
             on_end(session)
 
-        session = Session(plan, self._render, self.library, self.metrics, notify, ended)
+        session = Session(plan, self._render, self.library, self.backgrounds, self.metrics, notify, ended)
         self._sessions.add(session)
         try:
             answer = await session.answer(offer)
@@ -216,7 +230,24 @@ class LiveServer:
             self._finish(session)
             raise
         self.metrics.sessions_started.inc()
+        self._preload(plan.size)
         return session, answer
+
+    def _preload(self, size: int) -> None:
+        """Have the shelf's avatars ready for a swap."""
+        if self._render is not None:
+            self._render.send(Preload(tuple(str(self.library.path(info.name)) for info in self.library.infos()), size))
+
+    async def _preload_new(self) -> None:
+        """Whenever the shelf has something new, for the sessions that run."""
+        with self.feed.listen() as listener:
+            known = self.library.files()
+            while True:
+                await listener.news()
+                if (files := self.library.files()) != known:
+                    known = files
+                    for size in {session.size for session in self._sessions}:
+                        self._preload(size)
 
     def close_session(self, session: Session) -> None:
         """Give its place back; returns at once, the place is free when all is freed."""

@@ -10,10 +10,12 @@ from typing import Annotated, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, TypeAdapter, ValidationError
 
+from renderer.view import MAX_PITCH_DEG, MAX_YAW_DEG, MAX_ZOOM
+
 MAX_MESSAGE_BYTES = 64 * 1024
 """Longest message a client may send; an offer of a browser has about 6 kB."""
 
-ErrorCode = Literal["busy", "bad_message", "bad_sdp", "unknown_avatar", "unauthorised", "internal"]
+ErrorCode = Literal["busy", "bad_message", "bad_sdp", "unknown_avatar", "unknown_background", "unauthorised", "internal"]
 
 
 class _Message(BaseModel):
@@ -32,6 +34,14 @@ class Offer(_Message):
     token: str | None = None
 
 
+class ViewAngles(_Message):
+    """See `renderer.view`: the face turned to the right and down, degrees, and closer. An avatar turns as far as its clip allows."""
+
+    yaw_deg: float = Field(default=0.0, ge=-MAX_YAW_DEG, le=MAX_YAW_DEG)
+    pitch_deg: float = Field(default=0.0, ge=-MAX_PITCH_DEG, le=MAX_PITCH_DEG)
+    zoom: float = Field(default=1.0, ge=1.0, le=MAX_ZOOM)
+
+
 class Set(_Message):
     """Change what is given; the rest stays."""
 
@@ -43,6 +53,12 @@ class Set(_Message):
     """Explicit smoothing beta of the audio codes."""
     omega: float | None = Field(default=None, ge=0.0, le=1.0)
     """Detail of the avatar's refiner, 0 smooth ... 1 all of it; kept, without effect, where the avatar has none."""
+    view: ViewAngles | None = None
+    """Where the picture is taken from; gone to within a quarter of a second."""
+    background: str | None = Field(default=None, max_length=64)
+    """"original", a colour such as "#00b140", or the id that `POST /api/backgrounds` gave."""
+    fade: bool | None = None
+    """Whether a swap fades over from the last picture of the old avatar in place of a cut."""
 
 
 class Ping(_Message):
@@ -68,6 +84,10 @@ class AvatarInfo(_Message):
     """Address of a still picture, relative to the page."""
     refiner: bool = False
     """Whether `omega` has an effect."""
+    instruction: str | None = None
+    """That made this style, where it was edited."""
+    editable: bool = False
+    """Whether it can be edited: it holds what was said in its training clip."""
 
 
 class Hello(_Message):
@@ -117,6 +137,9 @@ class State(_Message):
     smoothing: float
     omega: float
     size: int
+    view: ViewAngles = ViewAngles()
+    background: str = "original"
+    fade: bool = False
     loading: str | None = None
     """Name of an avatar that is being loaded and will be swapped in."""
 

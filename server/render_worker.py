@@ -25,7 +25,7 @@ from renderer.condition_stream import ConditionStream
 from renderer.errors import EncoderMismatch, VisavisError
 from renderer.field.config import STEPS_PER_FRAME
 from renderer.types import SAMPLE_RATE_HZ, AudioChunk, AudioFeatures
-from server.avatar_store import AvatarStore, LoadedAvatar
+from server.avatar_store import MAX_UNUSED, AvatarStore, LoadedAvatar
 from server.frame_ring import FrameRing, RingLayout
 from server.i420 import i420_writer
 from server.sizing import FRAME_MS, MEASURED_FRAMES, WARM_UP_FRAMES, RenderTimes, SizeChoice, choose_size, headroom
@@ -38,6 +38,7 @@ from server.worker_messages import (
     FrameReady,
     FromWorker,
     OpenSession,
+    Preload,
     Ready,
     SessionFailed,
     SessionOpened,
@@ -163,7 +164,9 @@ class RenderWorker:
 
     def _act(self, message: ToWorker) -> None:
         try:
-            if isinstance(message, OpenSession):
+            if isinstance(message, Preload):
+                self._preload(message)
+            elif isinstance(message, OpenSession):
                 self._open(message)
             elif isinstance(message, CloseSession):
                 self._close(message.session)
@@ -174,7 +177,13 @@ class RenderWorker:
                 else:
                     self._change(session, message)
         except Exception as error:
+            if isinstance(message, Preload):
+                raise
             self._fail(message.session, error)
+
+    def _preload(self, preload: Preload) -> None:
+        for path in preload.avatars[:MAX_UNUSED]:
+            self._store.request(path, preload.size, lambda _: None)
 
     def _open(self, opening: OpenSession) -> None:
         self._opening.add(opening.session)
@@ -197,6 +206,12 @@ class RenderWorker:
             session.set_smoothing(change.smoothing)
         if change.omega is not None:
             session.set_omega(change.omega)
+        if change.view is not None:
+            session.set_view(change.view)
+        if change.backdrop is not None:
+            session.set_backdrop(change.backdrop)
+        if change.fade is not None:
+            session.set_fade(change.fade)
         if change.avatar is None:
             return
         path = self._wanted[session.id] = change.avatar
@@ -246,7 +261,7 @@ class RenderWorker:
             return
         try:
             rgb = session.loaded.backend.render([session.take(frame)])[0]
-            self._convert(rgb, session.region, frame)
+            self._convert(session.faded(rgb), session.region, frame)
         except Exception as error:
             self._fail(session.id, error)
             return

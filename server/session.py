@@ -25,7 +25,9 @@ from aiortc.mediastreams import MediaStreamError
 
 from renderer.errors import BadInput, VisavisError
 from renderer.types import DEFAULT_REFINE_WEIGHT, FPS
+from renderer.view import View
 from server.audio_jitter_buffer import install_direct_buffer
+from server.backgrounds import cover
 from server.latency import LatencyGovernor
 from server.media_limits import prefer_codecs
 from server.messages import Answer, BadMessage, Error, Offer, Ping, Pong, Set, State, Stats, parse_client_message
@@ -35,7 +37,7 @@ from server.sender_reports import report_presentation_times
 from server.timeline import VOICE_RATE_HZ, SessionTimeline
 from server.tracks import FRAME_SAMPLES, Due, PictureTrack, VoiceTrack, sleep_until
 from server.voice_delay import VoiceDelay
-from server.worker_messages import ChangeSession, OpenSession, Sound
+from server.worker_messages import Backdrop, ChangeSession, OpenSession, Sound
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Coroutine
@@ -46,6 +48,7 @@ if TYPE_CHECKING:
 
     from server.audio_jitter_buffer import DirectAudioJitterBuffer
     from server.avatar_library import AvatarLibrary
+    from server.backgrounds import Backgrounds
     from server.messages import ErrorCode, ServerMessage
     from server.metrics import Metrics
     from server.microphone import SoundBlock
@@ -87,6 +90,8 @@ class SessionPlan:
     """Whether the latency follows what the pictures need."""
     sound_needed: int
     """See `worker_messages.Ready`."""
+    aspect: float
+    """Of the picture: width divided by height."""
     ice_servers: tuple[str, ...] = ()
 
 
@@ -98,6 +103,7 @@ class Session:
         plan: SessionPlan,
         render: RenderProcess,
         library: AvatarLibrary,
+        backgrounds: Backgrounds,
         metrics: Metrics,
         notify: Callable[[ServerMessage], None],
         on_end: Callable[[Session], None],
@@ -106,6 +112,7 @@ class Session:
         self.id = secrets.token_hex(8)
         self.stride = plan.stride
         self._plan, self._render, self._library, self._metrics = plan, render, library, metrics
+        self._backgrounds = backgrounds
         self._notify, self._on_end = notify, on_end
         self._number, self._region = render.reserve()
         self._pictures = PictureQueue(render.ring, self._region)
@@ -175,6 +182,11 @@ class Session:
                 self._jitter_buffer = install_direct_buffer(transceiver.receiver)
         await self._peer.setLocalDescription(await self._peer.createAnswer())
         return str(self._peer.localDescription.sdp)
+
+    @property
+    def size(self) -> int:
+        """Height of the picture in px."""
+        return self._plan.size
 
     @property
     def queue_length(self) -> int:
@@ -354,6 +366,14 @@ class Session:
         if isinstance(message, Ping):
             reply(Pong(t=message.t))
             return
+        # A background that is not there changes nothing at all.
+        backdrop: Backdrop | None = None
+        if message.background is not None and message.background != self._state.background:
+            try:
+                backdrop = self._backdrop(message.background)
+            except BadInput as error:
+                reply(Error(code="unknown_background", message=str(error)))
+                return
         if message.avatar is not None and message.avatar != (self._state.loading or self._state.avatar):
             try:
                 path = str(self._library.path(message.avatar))
@@ -362,12 +382,17 @@ class Session:
                 return
             self._render.send(ChangeSession(self._number, avatar=path))
             self._state = self._state.model_copy(update={"loading": message.avatar})
-        if message.smoothing is not None or message.omega is not None:
-            self._render.send(ChangeSession(self._number, smoothing=message.smoothing, omega=message.omega))
-        voice = self._state.voice if message.voice is None else message.voice
-        smoothing = self._state.smoothing if message.smoothing is None else message.smoothing
-        omega = self._state.omega if message.omega is None else message.omega
-        self._change_state(voice=voice, smoothing=smoothing, omega=omega)
+        view = None if message.view is None else View(message.view.yaw_deg, message.view.pitch_deg, message.view.zoom)
+        change = ChangeSession(self._number, None, message.smoothing, message.omega, view, backdrop, message.fade)
+        if change != ChangeSession(self._number):
+            self._render.send(change)
+        kept = ("voice", "smoothing", "omega", "view", "background", "fade")
+        self._change_state(**{name: value for name in kept if (value := getattr(message, name)) is not None})
+
+    def _backdrop(self, name: str) -> Backdrop:
+        """Raises BadInput where there is no such background."""
+        picture = self._backgrounds.picture(name)
+        return Backdrop(None if picture is None else cover(picture, self._plan.aspect))
 
     def _change_state(self, **changes: Any) -> None:
         self._state = self._state.model_copy(update=changes)

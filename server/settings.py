@@ -36,7 +36,7 @@ class ServerSettings:
     avatar: str = "bundled"
     """avatar shown first: a file, or the name of one that is known"""
     avatars: Path | None = None
-    """folder with more *.avatar files to choose from"""
+    """the shelf: folder with more *.avatar files, where new styles go; default: visavis/avatars among your data"""
     encoder: str | None = None
     """audio encoder: "bundled", an .onnx file, a folder or a hub name; default: the one the avatar was trained with"""
     device: str = "auto"
@@ -92,6 +92,19 @@ class ServerSettings:
             return ipaddress.ip_address(self.host).is_loopback
         except ValueError:
             return False
+
+    @property
+    def shelf(self) -> Path:
+        """Where avatars are looked for and new styles are put; need not exist yet."""
+        if self.avatars is not None:
+            return self.avatars.absolute()
+        data = os.environ.get("XDG_DATA_HOME")
+        return (Path(data) if data else Path.home() / ".local" / "share") / "visavis" / "avatars"
+
+    @property
+    def edit_threads(self) -> int:
+        """Of an edit: the cores that the live picture leaves, but at least one."""
+        return max(1, (os.cpu_count() or 1) - self.render_threads)
 
     @property
     def render_threads(self) -> int:

@@ -9,7 +9,13 @@ from __future__ import annotations
 import pickle
 import struct
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    import numpy as np
+    from jaxtyping import UInt8
+
+    from renderer.view import View
 
 LENGTH = struct.Struct(">I")
 MAX_MESSAGE_BYTES = 16 << 20
@@ -69,6 +75,17 @@ class ChangeSession:
     avatar: str | None = None
     smoothing: float | None = None
     omega: float | None = None
+    view: View | None = None
+    backdrop: Backdrop | None = None
+    fade: bool | None = None
+
+
+@dataclass(frozen=True)
+class Backdrop:
+    """What stands behind the person."""
+
+    picture: UInt8[np.ndarray, "h w 3"] | None
+    """None: the avatar's own."""
 
 
 @dataclass(frozen=True)
@@ -76,7 +93,15 @@ class CloseSession:
     session: int
 
 
-ToWorker = OpenSession | Sound | ChangeSession | CloseSession
+@dataclass(frozen=True)
+class Preload:
+    """Avatars that are likely to be asked for at this size: to be loaded when there is time, so that a swap finds them there."""
+
+    avatars: tuple[str, ...]
+    size: int
+
+
+ToWorker = OpenSession | Sound | ChangeSession | CloseSession | Preload
 
 
 @dataclass(frozen=True)

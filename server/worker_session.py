@@ -20,14 +20,21 @@ from server.timeline import VOICE_RATE_HZ
 from server.worker_messages import OpenSession, Sound
 
 if TYPE_CHECKING:
+    from jaxtyping import UInt8
+
     from renderer.audio.encoder import AudioEncoder
     from renderer.types import FrameCondition
+    from renderer.view import View
     from server.avatar_store import LoadedAvatar
+    from server.worker_messages import Backdrop
 
 MAX_AHEAD_S = (SLOTS - 3) / FPS
 """Frames due later than this are left for later, so that a slot is read before it is written again."""
 MAX_SOUND_GAP_S = 2.0
 FULL_SCALE = 32768.0
+FADE_FRAMES = 6
+"""240 ms."""
+FADE_STEPS = 256
 
 
 class WorkerSession:
@@ -43,6 +50,11 @@ class WorkerSession:
         self._conditions = ConditionStream(
             loaded.avatar, encoder.silence_features(), opening.seed, opening.smoothing, refine_weight=opening.omega
         )
+        self._fade = False
+        self._last_picture: UInt8[np.ndarray, "h w 3"] | None = None
+        """Kept only where swaps fade."""
+        self._fading_from: UInt8[np.ndarray, "h w 3"] | None = None
+        self._faded = 0
         self._next_sample = 0
         self._next_encoder_sample = 0
         self.skipped = 0
@@ -94,7 +106,37 @@ class WorkerSession:
         """Show another avatar from the next frame on; returns that frame."""
         self._conditions.swap(loaded.avatar)
         self.loaded = loaded
+        self._fading_from, self._faded = self._last_picture, 0
         return self._conditions.next_frame
+
+    def faded(self, rgb: UInt8[np.ndarray, "h w 3"]) -> UInt8[np.ndarray, "h w 3"]:
+        """The picture to show for a rendered one: after a swap it comes out of the old avatar's last picture within `FADE_FRAMES`.
+
+        The old avatar is not rendered any more: a fade costs no time, so it can cost no frame.
+        """
+        if not self._fade:
+            return rgb
+        old = self._fading_from
+        if old is None or old.shape != rgb.shape:
+            shown = rgb
+        else:
+            self._faded += 1
+            share = FADE_STEPS * self._faded // (FADE_FRAMES + 1)
+            shown = ((rgb.astype(np.uint16) * share + old.astype(np.uint16) * (FADE_STEPS - share)) // FADE_STEPS).astype(np.uint8)
+            if self._faded == FADE_FRAMES:
+                self._fading_from = None
+        self._last_picture = shown
+        return shown
+
+    def set_fade(self, fade: bool) -> None:
+        self._fade = fade
+        self._last_picture = self._fading_from = None
+
+    def set_view(self, view: View) -> None:
+        self._conditions.view = view
+
+    def set_backdrop(self, backdrop: Backdrop) -> None:
+        self._conditions.background = backdrop.picture
 
     def set_smoothing(self, smoothing: float) -> None:
         self._conditions.smoothing = smoothing

@@ -3,7 +3,8 @@
 OUT.edit/request.json    what was asked for; another request does not go on from it
 OUT.edit/frames.npy      what the field rendered at the beginning of the round
 OUT.edit/edited.npy      the dataset: every frame as it was last edited
-OUT.edit/progress.json   for whoever watches: round, stage, step, steps, and the previews that there are
+OUT.edit/progress.json   for whoever watches, see `progress`
+OUT.edit/edited_K.png    frames before and after the editor, as soon as the first of round K are edited
 OUT.edit/round_K.avatar  the avatar after round K; the rounds' checkpoint beside it
 OUT.edit/round_K.png     original, edited and rendered frames
 """
@@ -14,6 +15,7 @@ import dataclasses
 import io
 import json
 import shutil
+import time
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
@@ -22,6 +24,7 @@ import numpy as np
 from editing.edit.edited_clip import edited_clip
 from editing.edit.optimise import OptimisationSteps, one_appearance, optimised
 from editing.edit.originals import Originals
+from editing.edit.progress import PREPARING, EditProgress
 from editing.edit.schedule import EditSchedule, Round
 from editing.image_editors.editor import EditSettings
 from renderer import __version__
@@ -43,6 +46,7 @@ if TYPE_CHECKING:
     from renderer.avatar import Avatar
 
 SHEET_FRAMES = 6
+PAIRS_SHOWN = 3
 PROGRESS_EVERY_STEPS = 10
 SAVE_EVERY_FRAMES = 20
 """Edited frames that a stop may lose."""
@@ -99,15 +103,18 @@ class EditJob:
         A KeyboardInterrupt or a fault leaves the folder as it is: the same request goes on from there.
         """
         request = self._request
-        originals = Originals.of(self._avatar, self._encoder, request.schedule.frames, request.threads)
+        done = self._rounds_done()
+        n_rounds = len(request.schedule.plan(min(request.schedule.frames, len(self._avatar.pose_track))))
+        progress = EditProgress(n_rounds, time.monotonic)
+        preparing = self._reporter(note, progress, min(done, n_rounds - 1))
+        originals = Originals.of(self._avatar, self._encoder, request.schedule.frames, request.threads, preparing.preparing)
         n = len(originals.pictures)
         plan = request.schedule.plan(n)
         start = one_appearance(self._avatar, n)
-        done = self._rounds_done()
         avatar = start if done == 0 else load_avatar(self._round(done))
         for index in range(done, len(plan)):
             round_ = plan[index]
-            report = self._reporter(note, index, len(plan))
+            report = self._reporter(note, progress, index)
             rendered = self._rendered(index, avatar, originals, report)
             edited = self._edited(index, round_, rendered, originals, report)
             clip = edited_clip(self._avatar, originals, edited, self._encoder, f"{self._parent[:16]} {request.instruction} round {index}")
@@ -188,6 +195,10 @@ class EditJob:
             last_round[chosen] = index
             self._save(path, edited)
             self._save(marks, last_round)
+            if first == 0:
+                shown = chosen[np.unique(np.linspace(0, len(chosen) - 1, PAIRS_SHOWN).astype(int))]
+                pairs = np.vstack([np.hstack(list(pictures[shown])) for pictures in (originals.pictures, edited)])
+                self._write(self._folder / f"edited_{index + 1}.png", encode_picture(pairs, "png"))
         return edited
 
     def _sheet(self, number: int, avatar: Avatar, originals: Originals, edited: UInt8[np.ndarray, "n h w 3"]) -> None:
@@ -204,10 +215,12 @@ class EditJob:
     def _rounds_done(self) -> int:
         return max((int(path.stem.removeprefix("round_")) for path in self._folder.glob("round_*.avatar")), default=0)
 
-    def _reporter(self, note: Callable[[dict[str, Any]], None], index: int, n_rounds: int) -> _Reporter:
+    def _reporter(self, note: Callable[[dict[str, Any]], None], progress: EditProgress, index: int) -> _Reporter:
         def write(state: dict[str, Any]) -> None:
             previews = sorted((path.name for path in self._folder.glob("round_*.png")), key=lambda name: int(name[6:-4]))
-            whole = {"round": index + 1, "rounds": n_rounds, **state, "previews": previews}
+            edited = self._folder / f"edited_{index + 1}.png"
+            newest = edited.name if edited.is_file() else previews[-1] if previews else None
+            whole = progress.whole(index + 1, state) | {"previews": previews, "preview": newest}
             self._write(self._folder / "progress.json", json.dumps(whole).encode())
             note(whole)
 
@@ -233,6 +246,10 @@ class _Reporter:
 
     def __init__(self, write: Callable[[dict[str, Any]], None]) -> None:
         self._write = write
+
+    def preparing(self, done: int, total: int) -> None:
+        """Frames that were rendered and looked at before the first round."""
+        self._write({"stage": PREPARING, "step": done, "steps": total})
 
     def counting(self, stage: str, total: int) -> Callable[[int], None]:
         """To be called with the number of frames that are done."""

@@ -95,14 +95,20 @@ class Originals:
         return self.guide.labels
 
     @staticmethod
-    def of(avatar: Avatar, encoder: AudioEncoder, n: int, threads: int) -> Originals:
-        """Rendered and looked at. BadInput where a frame shows no face or the landmark model is missing."""
+    def of(avatar: Avatar, encoder: AudioEncoder, n: int, threads: int, progress: Callable[[int, int], None] | None = None) -> Originals:
+        """Rendered and looked at. BadInput where a frame shows no face or the landmark model is missing.
+
+        `progress` is called with the work that is done and all of it: each frame is rendered, and later looked at.
+        """
         moments = Moments.of(avatar, encoder, n)
         frames = range(len(moments.indices))
-        pictures = moments.render(avatar, frames, threads)
+        report = progress or (lambda done, total: None)
+        pictures = moments.render(avatar, frames, threads, progress=lambda done: report(done, 2 * len(frames)))
         person = moments.opacity(avatar, frames, threads)
         head = moments.opacity(avatar.replace(torso_mask=np.zeros_like(avatar.torso_mask)), frames, threads)
-        found = Guide(person=person).completed(pictures, [int(k) for k in moments.indices])
+        found = Guide(person=person).completed(
+            pictures, [int(k) for k in moments.indices], progress=lambda done: report(len(frames) + done, 2 * len(frames))
+        )
         assert found.labels is not None
         labels = np.stack([by_layers(*frame) for frame in zip(found.labels, head > 0.5, person > 0.5, strict=True)])
         return Originals(moments, pictures, dataclasses.replace(found, labels=labels))

@@ -7,6 +7,7 @@ they can do, and a condition becomes a camera and the biases of `renderer.field.
 from __future__ import annotations
 
 import ctypes
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -26,6 +27,7 @@ from renderer.native_library import (
 )
 from renderer.refiner.native_refiner import NativeRefiner
 from renderer.refiner.window import refine_window
+from renderer.types import WHOLE_PICTURE
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -35,7 +37,7 @@ if TYPE_CHECKING:
     from renderer.avatar import Avatar
     from renderer.backends.base import RenderOptions
     from renderer.field.config import FieldConfig, GridConfig, RegionConfig
-    from renderer.types import FrameCondition
+    from renderer.types import FrameCondition, PictureWindow
 
 __all__ = ["CpuBackend", "available_isas", "rgb_to_i420"]
 
@@ -45,6 +47,15 @@ AUTO_REFINE_SCOPE = "mouth"
 """Of the picture, what one core can refine within a live frame."""
 REFINER_STAGE = "refiner"
 ERROR_SIZE = 512
+
+
+@dataclass(frozen=True)
+class _Backdrop:
+    """What was last shown behind the person, beside the avatar's own picture."""
+
+    picture: UInt8[np.ndarray, "h w 3"]
+    window: PictureWindow | None
+    resized: Float[np.ndarray, "height width 3"]
 
 
 class CpuBackend:
@@ -68,7 +79,7 @@ class CpuBackend:
             raise BadInput(f"a picture of {width} x {options.size} pixels: a width of 1 to {MAX_WIDTH_PX} is possible")
         self._camera = avatar.camera.resized(width, options.size)
         self._background = resize_picture(avatar.background, width, options.size)
-        self._other_background: tuple[UInt8[np.ndarray, "h w 3"], Float[np.ndarray, "h w 3"]] | None = None
+        self._other_backdrop: _Backdrop | None = None
         self._stages: tuple[str, ...] = tuple(self._library.visavis_field_stages().decode().split())
         self._stage_sums = np.zeros(len(self._stages))
         self._n_timed = 0
@@ -109,13 +120,15 @@ class CpuBackend:
     ) -> None:
         if self._handle is None:
             raise ValueError("the backend is closed")
-        config, camera = self._avatar.field_config, self._camera
+        config, camera = self._avatar.field_config, self._camera.windowed(condition.window)
+        shown = condition.window or WHOLE_PICTURE
         codes = frame_codes(config, self._avatar.tensors, condition)
         background = self._backdrop(condition)
         pose = np.ascontiguousarray(condition.camera_from_head, np.float32)
         frame = FrameStructure(
             width=camera.width, height=camera.height, fx=camera.fx, fy=camera.fy, cx=camera.cx, cy=camera.cy,
             rotation=tuple(pose[:3, :3].reshape(-1).tolist()), translation=tuple(pose[:3, 3].tolist()),
+            window=(shown.left, shown.top, shown.width, shown.height),
             ambient_bias=codes.ambient_bias.ctypes.data, density_bias=codes.density_bias.ctypes.data,
             eye_bias=codes.eye_bias.ctypes.data, colour_bias=codes.colour_bias.ctypes.data,
             deform_bias=codes.deform_bias.ctypes.data, torso_colour_bias=codes.torso_colour_bias.ctypes.data,
@@ -139,13 +152,15 @@ class CpuBackend:
         self._n_timed += 1
 
     def _backdrop(self, condition: FrameCondition) -> Float[np.ndarray, "height width 3"]:
-        if condition.background is None:
+        if condition.background is None and condition.window is None:
             return self._background
+        picture = self._avatar.background if condition.background is None else condition.background
         # The same picture comes with every frame of a session: resize it once.
-        if self._other_background is None or self._other_background[0] is not condition.background:
-            resized = resize_picture(condition.background, self._camera.width, self._camera.height)
-            self._other_background = (condition.background, resized)
-        return self._other_background[1]
+        known = self._other_backdrop
+        if known is None or known.picture is not picture or known.window != condition.window:
+            resized = resize_picture(picture, self._camera.width, self._camera.height, condition.window)
+            self._other_backdrop = known = _Backdrop(picture, condition.window, resized)
+        return known.resized
 
     def stage_ms(self) -> dict[str, float]:
         """Summed over threads, so that with two threads the stages add up to nearly twice a frame's time."""

@@ -10,6 +10,7 @@ from renderer.errors import BackendUnavailable
 from renderer.field.frame_codes import appearance_code, pose_code, spherical_harmonics, view_direction
 from renderer.images import quantise, resize_picture
 from renderer.refiner.window import refine_window
+from renderer.types import WHOLE_PICTURE
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -20,7 +21,7 @@ if TYPE_CHECKING:
     from renderer.backends.base import RenderOptions
     from renderer.field.torch_field import HeadBiases
     from renderer.refiner.torch_refiner import TorchRefiner
-    from renderer.types import FrameCondition
+    from renderer.types import FrameCondition, PictureWindow
 
 RAYS_AT_ONCE = 8192
 AUTO_REFINE_SCOPE = "picture"
@@ -46,7 +47,6 @@ class TorchBackend:
         self._field = TorchField(avatar.field_config)
         self._field.load_arrays(avatar.tensors)
         self._occupancy = torch.from_numpy(avatar.occupancy)
-        self._background = resize_picture(avatar.background, width, options.size)
         self._refiner: TorchRefiner | None = None
         if avatar.refiner is not None:
             from renderer.refiner.torch_refiner import TorchRefiner
@@ -63,17 +63,19 @@ class TorchBackend:
         from renderer.field.rays import camera_rays, composite_reference, march_reference, pixel_grid
 
         torch.set_num_threads(self._threads)
-        config, camera, net = self._avatar.field_config, self._camera, self._field
+        config, camera, net = self._avatar.field_config, self._camera.windowed(condition.window), self._field
+        shown = condition.window or WHOLE_PICTURE
         with torch.inference_mode():
             pose = torch.from_numpy(pose_code(condition.camera_from_head, config))
             torso_code = torch.from_numpy(appearance_code(self._avatar.tensors["torso.appearance"], condition.appearance)).float()
             biases = self._head_biases(condition)
             pixels = pixel_grid(camera.width, camera.height)
             picture = torch.from_numpy(self._backdrop(condition).reshape(-1, 3))
-            mask = self._torso_pixels(camera.width, camera.height)
+            mask = self._torso_pixels(camera.width, camera.height, shown)
             if mask.any():
                 chosen = torch.from_numpy(mask.reshape(-1))
-                x_t = pixels[chosen] / torch.tensor([float(camera.width), float(camera.height)])
+                corner, extent = torch.tensor([shown.left, shown.top]), torch.tensor([shown.width, shown.height])
+                x_t = corner + pixels[chosen] / torch.tensor([float(camera.width), float(camera.height)]) * extent
                 rgb, alpha, _ = net.torso(x_t, pose, torso_code)
                 picture[chosen] = picture[chosen] * (1.0 - alpha[:, None]) + rgb * alpha[:, None]
             rays_o, rays_d = camera_rays(camera, condition.camera_from_head, pixels)
@@ -98,7 +100,7 @@ class TorchBackend:
         from renderer.field.rays import camera_rays, composite_reference, march_reference, pixel_grid
 
         torch.set_num_threads(self._threads)
-        config, camera = self._avatar.field_config, self._camera
+        config, camera = self._avatar.field_config, self._camera.windowed(condition.window)
         rays_o, rays_d = camera_rays(camera, condition.camera_from_head, pixel_grid(camera.width, camera.height))
         distances, opacities = torch.zeros(len(rays_o)), torch.zeros(len(rays_o))
         with torch.inference_mode():
@@ -129,15 +131,14 @@ class TorchBackend:
         ).frame(0)
 
     def _backdrop(self, condition: FrameCondition) -> Float[np.ndarray, "height width 3"]:
-        if condition.background is None:
-            return self._background.copy()
-        return resize_picture(condition.background, self._camera.width, self._camera.height)
+        picture = self._avatar.background if condition.background is None else condition.background
+        return resize_picture(picture, self._camera.width, self._camera.height, condition.window)
 
-    def _torso_pixels(self, width: int, height: int) -> np.ndarray:
+    def _torso_pixels(self, width: int, height: int, shown: PictureWindow) -> np.ndarray:
         mask = self._avatar.torso_mask
-        rows = ((np.arange(height) + 0.5) * mask.shape[0] / height).astype(int)
-        columns = ((np.arange(width) + 0.5) * mask.shape[1] / width).astype(int)
-        return mask[rows][:, columns]
+        rows = (mask.shape[0] * shown.top + (np.arange(height) + 0.5) * mask.shape[0] * shown.height / height).astype(int)
+        columns = (mask.shape[1] * shown.left + (np.arange(width) + 0.5) * mask.shape[1] * shown.width / width).astype(int)
+        return mask[rows.clip(0, mask.shape[0] - 1)][:, columns.clip(0, mask.shape[1] - 1)]
 
     def stage_ms(self) -> dict[str, float]:
         return {}

@@ -51,27 +51,31 @@ class ThreadMemory {
   std::vector<AlignedBytes> memory_;
 };
 
-// What depends on the picture's size alone.
+// What depends on the picture's size and window alone.
 struct Raster {
   int width = 0, height = 0;
+  float window[4] = {};
   std::vector<uint8_t> torso_columns, torso_rows;
   std::vector<float> column_waves, row_waves;
 
-  void resize(int new_width, int new_height, int octaves) {
-    if (new_width == width && new_height == height) return;
+  void resize(int new_width, int new_height, const float* new_window, int octaves) {
+    if (new_width == width && new_height == height && std::equal(window, window + 4, new_window)) return;
     width = new_width, height = new_height;
-    fill(width, octaves, torso_columns, column_waves);
-    fill(height, octaves, torso_rows, row_waves);
+    std::copy(new_window, new_window + 4, window);
+    fill(width, window[0], window[2], octaves, torso_columns, column_waves);
+    fill(height, window[1], window[3], octaves, torso_rows, row_waves);
   }
 
  private:
-  static void fill(int n, int octaves, std::vector<uint8_t>& cells, std::vector<float>& waves) {
+  static void fill(int n, float first, float share, int octaves, std::vector<uint8_t>& cells, std::vector<float>& waves) {
     cells.resize((size_t)n);
     waves.resize((size_t)(2 * octaves * n));
     for (int i = 0; i < n; i++) {
-      cells[(size_t)i] = (uint8_t)((i + 0.5) * VISAVIS_TORSO_MASK_RESOLUTION / n);
+      const float place = first + ((float)i + 0.5f) / (float)n * share;
+      const double cell = VISAVIS_TORSO_MASK_RESOLUTION * (double)first + (i + 0.5) * VISAVIS_TORSO_MASK_RESOLUTION * (double)share / n;
+      cells[(size_t)i] = (uint8_t)std::clamp((int)cell, 0, VISAVIS_TORSO_MASK_RESOLUTION - 1);
       for (int k = 0; k < octaves; k++) {
-        const double angle = kPi * std::ldexp((double)(((float)i + 0.5f) / (float)n), k);
+        const double angle = kPi * std::ldexp((double)place, k);
         waves[(size_t)(2 * k * n + i)] = (float)std::sin(angle);
         waves[(size_t)((2 * k + 1) * n + i)] = (float)std::cos(angle);
       }
@@ -128,7 +132,7 @@ void VisavisField::set_biases(const VisavisFrame& frame) {
 void VisavisField::render(const VisavisFrame& frame, uint8_t* rgb, float* rgb_float, double* stage_ms) {
   const std::lock_guard<std::mutex> lock(in_use);
   const auto started = std::chrono::steady_clock::now();
-  raster.resize(frame.width, frame.height, memory.view().torso_octaves);
+  raster.resize(frame.width, frame.height, frame.window, memory.view().torso_octaves);
   set_biases(frame);
   const int tiles_across = (frame.width + kTileWidth - 1) / kTileWidth, tiles_down = (frame.height + kTileHeight - 1) / kTileHeight;
   bricks.find_ranges(frame, tiles_across, tiles_down, tile_ranges);
@@ -141,6 +145,7 @@ void VisavisField::render(const VisavisFrame& frame, uint8_t* rgb, float* rgb_fl
     job.origin[d] = -(frame.rotation[d] * frame.translation[0] + frame.rotation[3 + d] * frame.translation[1] +
                       frame.rotation[6 + d] * frame.translation[2]);
   job.tiles_across = tiles_across;
+  std::memcpy(job.window, frame.window, sizeof job.window);
   job.tile_ranges = tile_ranges.data();
   job.torso_columns = raster.torso_columns.data(), job.torso_rows = raster.torso_rows.data(), job.torso_mask = torso_mask;
   job.column_waves = raster.column_waves.data(), job.row_waves = raster.row_waves.data();

@@ -17,7 +17,7 @@
 extern "C" {
 #endif
 
-#define VISAVIS_ABI_VERSION 2
+#define VISAVIS_ABI_VERSION 3
 
 enum { VISAVIS_MAX_LEVELS = 16, VISAVIS_TORSO_MASK_RESOLUTION = 64, VISAVIS_STAGES = 7, VISAVIS_REFINER_CONVOLUTIONS = 7 };
 
@@ -83,6 +83,7 @@ typedef struct VisavisFrame {
   float fx, fy, cx, cy;
   float rotation[9];     // camera_from_head, row-major
   float translation[3];
+  float window[4];       // left, top, width, height of what is shown of the avatar's own picture, as shares of it; the torso lies in that
   const float* ambient_bias;
   const float* density_bias;
   const float* eye_bias;

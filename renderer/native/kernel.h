@@ -98,6 +98,7 @@ struct FrameJob {
   float origin[3];  // camera centre, head frame
   int32_t tiles_across;
   const TileRange* tile_ranges;
+  float window[4];               // VisavisFrame
   const uint8_t* torso_columns;  // [width] column of the torso mask
   const uint8_t* torso_rows;     // [height]
   const uint8_t* torso_mask;     // [64, 64]

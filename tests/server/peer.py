@@ -65,6 +65,8 @@ class Peer:
         self.messages: list[dict[str, Any]] = []
         self.pictures: list[tuple[float, int]] = []
         """Arrival, s, and time stamp at 90 kHz."""
+        self.picture: av.VideoFrame | None = None
+        """The newest."""
         self.voice: list[tuple[float, np.ndarray]] = []
         self.channel_messages: list[dict[str, Any]] = []
         self._arrived = asyncio.Condition()
@@ -128,9 +130,15 @@ class Peer:
                 if isinstance(frame, av.VideoFrame):
                     assert frame.pts is not None
                     self.pictures.append((now_s, frame.pts))
+                    self.picture = frame
                 else:
                     assert isinstance(frame, av.AudioFrame)
                     self.voice.append((now_s, frame.to_ndarray().reshape(-1, 2)[:, 0].copy()))
+
+    def corner(self) -> np.ndarray:
+        """Mean colour of the newest picture's upper left corner, RGB 0...255."""
+        assert self.picture is not None
+        return self.picture.to_ndarray(format="rgb24")[:6, :6].reshape(-1, 3).mean(0)
 
     async def vanish(self) -> None:
         """Drop the socket without a goodbye, as a closed tab does."""

@@ -8,8 +8,10 @@ from fastapi.testclient import TestClient
 from starlette.websockets import WebSocketDisconnect
 
 from renderer.avatar_file import load_avatar, save_avatar
+from renderer.images import encode_picture
 from server.access import Access
 from server.application import create_application
+from server.backgrounds import MAX_UPLOAD_BYTES
 from server.live_server import LiveServer
 from server.settings import ServerSettings
 
@@ -108,3 +110,43 @@ def test_application_shows_an_avatars_poster(studio: Studio, tmp_path: Path) -> 
     assert answer.headers["content-type"] == "image/jpeg" and answer.content[:2] == b"\xff\xd8"
     assert app.get("/api/avatars/without/poster.jpg").status_code == 404
     assert app.get("/api/avatars/nobody/poster.jpg").status_code == 404
+
+
+def test_application_takes_backgrounds_within_limits(studio: Studio) -> None:
+    app = client(studio)
+    made = app.post("/api/backgrounds", content=encode_picture(np.full((32, 32, 3), 80, np.uint8), "png"))
+    assert made.status_code == 201 and made.json()["id"].startswith("picture-")
+    for content, status, named in ((b"hello", 400, "PNG, JPEG or WebP"), (bytes(MAX_UPLOAD_BYTES + 1), 413, "more than 12 MB")):
+        refused = app.post("/api/backgrounds", content=content)
+        assert refused.status_code == status and named in refused.json()["detail"]
+
+
+def test_application_takes_changes_from_its_own_page_only(studio: Studio) -> None:
+    app = client(studio)
+    for method, path in (("POST", "/api/edits"), ("POST", "/api/backgrounds"), ("DELETE", "/api/edits/x"), ("POST", "/api/edits/x/resume")):
+        answer = app.request(method, path, headers={"origin": "https://example.org"}, json={})
+        assert answer.status_code == 403 and "another server" in answer.json()["detail"]
+    elsewhere = client(studio, host="0.0.0.0", token="s3cret", base="http://avatar.example.org")
+    for method, path in (("GET", "/api/edits"), ("GET", "/api/edits/options"), ("GET", "/api/events"), ("POST", "/api/backgrounds")):
+        assert elsewhere.request(method, path).status_code == 401
+
+
+def test_application_answers_bad_edits_with_one_line(studio: Studio) -> None:
+    app = client(studio)
+    refused = app.post("/api/edits", json={"avatar": "first", "instruction": " "})
+    assert refused.status_code == 422 and refused.json()["detail"].startswith("the instruction is empty")
+    refused = app.post("/api/edits", json={"avatar": "first", "instruction": "red", "strength": 2})
+    assert refused.status_code == 422 and refused.json()["detail"].startswith("strength: ")
+    assert app.post("/api/edits", json={"avatar": "nobody", "instruction": "red"}).status_code == 400
+    for method, path in (("GET", ""), ("DELETE", ""), ("POST", "/resume"), ("GET", "/preview.png")):
+        answer = app.request(method, f"/api/edits/nothing{path}")
+        assert answer.status_code == 404 and answer.json()["detail"] == "no edit 'nothing'"
+    assert app.get("/api/edits").json() == {"edits": []}
+
+
+def test_application_offers_what_the_built_in_editor_understands(studio: Studio) -> None:
+    """Asked of the editing command itself."""
+    options = client(studio).get("/api/edits/options").json()
+    assert "hair colour" in [look["name"] for look in options["instructions"]]
+    assert {"draft", "standard"} <= set(options["presets"]) and "progressive" in options["strategies"]
+    assert options["available"] or "FACE_LANDMARKER_TASK" in options["reason"]

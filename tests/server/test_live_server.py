@@ -13,6 +13,7 @@ import psutil
 import pytest
 from websockets.exceptions import InvalidStatus
 
+from renderer.images import encode_picture
 from tests.server.peer import RATE_HZ, Peer, bursts, join
 
 if TYPE_CHECKING:
@@ -198,3 +199,50 @@ def test_server_starts_one_worker_and_no_more(running: RunningServer) -> None:
     names = [process.name() for process in running.processes()]
     assert len(names) == 2, names
     assert all(psutil.pid_exists(process.pid) for process in running.processes())
+
+
+def post(server: RunningServer, path: str, data: bytes, **headers: str) -> dict[str, str]:
+    request = urllib.request.Request(server.url + path, data, headers, method="POST")
+    with urllib.request.urlopen(request, timeout=20) as answer:
+        return dict(json.load(answer))
+
+
+async def test_server_puts_colours_and_pictures_behind_the_avatar(running: RunningServer) -> None:
+    picture = np.zeros((40, 90, 3), np.uint8)
+    picture[:, 25:65] = (200, 30, 30)
+    uploaded = await asyncio.to_thread(post, running, "api/backgrounds", encode_picture(picture, "png"))
+    async with join(running.socket_url) as peer:
+        await peer.wait_for("hello")
+        await peer.connect_media()
+        own = peer.corner()
+        for background, colour in (("#00b140", (0, 177, 64)), (uploaded["id"], (200, 30, 30))):
+            await peer.say(type="set", background=background)
+            await peer.wait_for("state", background=background)
+            await peer.until(lambda c=colour: bool(np.abs(peer.corner() - c).max() < 30), f"{background} in the corner")  # type: ignore[misc]
+        before = len(peer.messages)
+        await peer.say(type="set", background="picture-of-nobody", voice=False)
+        refused = await peer.wait_for("error", after=before)
+        assert refused["code"] == "unknown_background" and "'picture-of-nobody'" in refused["message"]
+        await peer.say(type="set", background="original")
+        state = await peer.wait_for("state", background="original", after=before)
+        assert state["voice"] is True, "what came with a wrong background was not done either"
+        await peer.until(lambda: bool(np.abs(peer.corner() - own).max() < 30), "the avatar's own background")
+    await wait_for_free_place(running)
+
+
+async def test_server_turns_and_zooms_within_limits(running: RunningServer) -> None:
+    async with join(running.socket_url) as peer:
+        await peer.wait_for("hello")
+        await peer.connect_media()
+        view = {"yaw_deg": 20.0, "pitch_deg": -5.0, "zoom": 2.0}
+        await peer.say(type="set", view=view, fade=True)
+        state = await peer.wait_for("state", view=view)
+        assert state["fade"] is True
+        await peer.say(type="set", avatar="second")
+        await peer.wait_for("state", avatar="second", loading=None)
+        before, shown = len(peer.messages), len(peer.pictures)
+        await peer.say(type="set", view={"zoom": 9})
+        refused = await peer.wait_for("error", after=before)
+        assert refused["code"] == "bad_message" and "zoom" in refused["message"]
+        await peer.until(lambda: len(peer.pictures) > shown + 20, "more pictures")
+    await wait_for_free_place(running)

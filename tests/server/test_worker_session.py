@@ -10,9 +10,10 @@ from renderer.audio.resample import Resampler
 from renderer.audio.streaming import encode_all
 from renderer.condition_stream import ConditionStream
 from renderer.types import FPS
+from renderer.view import View
 from server.avatar_store import LoadedAvatar
-from server.worker_messages import OpenSession, Sound
-from server.worker_session import MAX_AHEAD_S, WorkerSession, sound_needed
+from server.worker_messages import Backdrop, OpenSession, Sound
+from server.worker_session import FADE_FRAMES, MAX_AHEAD_S, WorkerSession, sound_needed
 
 if TYPE_CHECKING:
     from tests.server.conftest import Studio
@@ -151,3 +152,32 @@ def test_session_takes_omega_from_its_opening_and_from_changes(studio: Studio) -
     assert fixture.session.take(0).refine_weight == 0.8
     fixture.session.set_omega(0.25)
     assert fixture.session.take(1).refine_weight == 0.25
+
+
+def test_session_fades_from_the_last_picture_of_the_old_avatar(studio: Studio) -> None:
+    fixture = Fixture(studio)
+    black, white = np.zeros((4, 4, 3), np.uint8), np.full((4, 4, 3), 255, np.uint8)
+    assert fixture.session.faded(black) is black
+    fixture.session.swap(fixture.loaded)
+    assert fixture.session.faded(white) is white, "a swap is a cut unless asked for otherwise"
+    fixture.session.set_fade(True)
+    fixture.session.faded(black)
+    fixture.session.swap(fixture.loaded)
+    levels = [int(fixture.session.faded(white)[0, 0, 0]) for _ in range(FADE_FRAMES + 2)]
+    assert levels == sorted(levels) and 0 < levels[0] < 64 and levels[FADE_FRAMES - 1] < 255
+    assert levels[FADE_FRAMES:] == [255, 255]
+    fixture.session.swap(fixture.loaded)
+    larger = np.zeros((6, 4, 3), np.uint8)
+    assert fixture.session.faded(larger) is larger, "another size cannot be faded to"
+
+
+def test_session_shows_another_view_and_background(studio: Studio) -> None:
+    fixture = Fixture(studio)
+    fixture.session.set_view(View(10.0, 0.0, 2.0))
+    green = np.full((1, 1, 3), 9, np.uint8)
+    fixture.session.set_backdrop(Backdrop(green))
+    fixture.hear_silence(2.0)
+    condition = fixture.session.take(25)
+    assert condition.background is green and condition.window is not None and condition.window.width == pytest.approx(0.5, abs=1e-3)
+    fixture.session.set_backdrop(Backdrop(None))
+    assert fixture.session.take(26).background is None

@@ -5,7 +5,7 @@ import { test } from "node:test";
 import { FIRST_DELAY_MS, JITTER, LONGEST_DELAY_MS, backoffMs } from "../../web_client/js/backoff.js";
 import { FigureBook, FrameRate, median } from "../../web_client/js/figures.js";
 import { meterPosition, rmsDbfs } from "../../web_client/js/level_meter.js";
-import { countdownText, figureTexts, noticeFor, statusFor } from "../../web_client/js/messages.js";
+import { countdownText, durationText, editState, effortText, figureTexts, noticeFor, statusFor } from "../../web_client/js/messages.js";
 import { codeOfError } from "../../web_client/js/microphone.js";
 import { DEFAULT_SETTINGS, parseSettings } from "../../web_client/js/settings.js";
 import { endpoints } from "../../web_client/js/signalling.js";
@@ -142,4 +142,24 @@ test("status says what is going on", () => {
   assert.match(statusFor("waiting", { code: "busy" }), /free seat/);
   assert.equal(countdownText(3), "Next try in 3 s");
   assert.equal(countdownText(0), "Trying now…");
+});
+
+test("an edit's line tells its stage, its rest and what can be done", () => {
+  const edit = { name: "robin-bronze", share: 0.416, eta_s: 130, stage: "head", round: 2, rounds: 3, message: "" };
+  assert.deepEqual(editState({ ...edit, state: "running" }), {
+    text: "41 %: round 2 of 3, learning the head – about 2 min left",
+    isFailure: false,
+    buttons: ["cancel"],
+  });
+  assert.equal(editState({ ...edit, state: "running", stage: null, rounds: null, eta_s: null, share: 0 }).text, "0 %: starting");
+  assert.deepEqual(editState({ ...edit, state: "running", stage: "stopping" }).buttons, []);
+  assert.deepEqual(editState({ ...edit, state: "failed", message: "no room" }), { text: "no room", isFailure: true, buttons: ["resume", "remove"] });
+  assert.match(editState({ ...edit, state: "interrupted" }).text, /^Interrupted at 41 %/);
+  assert.deepEqual(editState({ ...edit, state: "done" }).buttons, ["show", "remove"]);
+});
+
+test("estimates are as coarse as they are sure", () => {
+  assert.deepEqual([20, 100, 3000, 7200].map(durationText), ["less than a minute", "about 2 min", "about 50 min", "about 2 h"]);
+  assert.equal(effortText("draft", { rounds: 1, frames: 40, head_steps: 5 }), "Draft (1 round, 40 frames)");
+  assert.equal(effortText("other", {}), "Other");
 });

@@ -7,8 +7,10 @@ at 25 frames a second and a tone. It runs in a thread with an event loop of its 
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import fractions
 import math
+import sys
 import threading
 import time
 from collections.abc import Callable, Coroutine
@@ -23,7 +25,20 @@ from fastapi import FastAPI, HTTPException, Request, Response, WebSocket, WebSoc
 from fastapi.staticfiles import StaticFiles
 from jaxtyping import UInt8
 
+from renderer.avatar_file import read_poster
+from renderer.images import encode_picture
+from server.access import Access
+from server.avatar_library import AvatarLibrary
+from server.backgrounds import Backgrounds
+from server.edit_jobs import EditJobs
+from server.settings import ServerSettings
+from server.shelf_feed import ShelfFeed
+from server.studio_api import add_studio
+from tests.server import scripted_edit
+
 if TYPE_CHECKING:
+    from collections.abc import AsyncIterator
+
     from starlette.middleware.base import RequestResponseEndpoint
 
 PAGE_DIR = Path(__file__).parents[2] / "web_client"
@@ -94,12 +109,17 @@ class ToneTrack(MediaStreamTrack):
 class ScriptedServer:
     """Use as a context manager; `url` is the page's address."""
 
-    def __init__(self, picture: Picture = moving_bar) -> None:
+    def __init__(self, picture: Picture = moving_bar, shelf: Path | None = None) -> None:
+        """`shelf`: a folder whose avatars are offered by the product's own interface, where edits are made by a scripted command."""
         self.picture = picture
+        self.shelf = shelf
+        self._feed: ShelfFeed | None = None
         self.reset()
         self._sockets: set[WebSocket] = set()
         self._loop: asyncio.AbstractEventLoop | None = None
-        config = uvicorn.Config(self._app(), host="127.0.0.1", port=0, log_level="error", ws="websockets-sansio", lifespan="off")
+        config = uvicorn.Config(
+            self._app(), host="127.0.0.1", port=0, log_level="error", ws="websockets-sansio", timeout_graceful_shutdown=1
+        )
         self._server = uvicorn.Server(config)
         self._thread = threading.Thread(target=self._server.run, daemon=True)
 
@@ -122,6 +142,8 @@ class ScriptedServer:
 
     def __exit__(self, *_: object) -> None:
         self.drop()
+        if self._feed is not None and self._loop is not None:
+            self._loop.call_soon_threadsafe(self._feed.close_listeners)
         self._server.should_exit = True
         self._thread.join(PATIENCE_S)
 
@@ -129,6 +151,9 @@ class ScriptedServer:
     def url(self) -> str:
         port = self._server.servers[0].sockets[0].getsockname()[1]
         return f"http://127.0.0.1:{port}/"
+
+    def _offered(self) -> list[dict[str, Any]]:
+        return self.avatars if self._feed is None else [info.model_dump() for info in self.library.infos()]
 
     def sent(self, kind: str) -> list[dict[str, Any]]:
         """What the page has sent of one type, oldest first."""
@@ -167,13 +192,24 @@ class ScriptedServer:
         return asyncio.run_coroutine_threadsafe(work, self._loop).result(PATIENCE_S)
 
     def _app(self) -> FastAPI:
-        app = FastAPI()
+        app = FastAPI(lifespan=self._lifespan)
+        if self.shelf is not None:
+            self._add_studio(app, self.shelf)
+        else:
+
+            @app.get("/api/events")
+            def no_events() -> Response:
+                return Response(status_code=204)  # tells an EventSource not to come again
+
+            @app.get("/api/edits/options")
+            def options() -> dict[str, Any]:
+                return {"available": False, "reason": "nothing is installed"}
 
         @app.get("/api/avatars")
         def avatars() -> dict[str, Any]:
             if self.mode == "unauthorised":
                 raise HTTPException(401)
-            return {"avatars": self.avatars, "default_avatar": self.avatars[0]["name"]}
+            return {"avatars": self._offered(), "default_avatar": self._offered()[0]["name"]}
 
         @app.middleware("http")
         async def forbid_inline_code(request: Request, call_next: RequestResponseEndpoint) -> Response:
@@ -185,7 +221,6 @@ class ScriptedServer:
 
         @app.websocket("/ws")
         async def ws(socket: WebSocket) -> None:
-            self._loop = asyncio.get_running_loop()
             self.connections += 1
             if self.mode == "unauthorised":
                 return  # refused before it is accepted: the browser sees HTTP 403
@@ -205,10 +240,41 @@ class ScriptedServer:
         app.mount("/", StaticFiles(directory=PAGE_DIR, html=True))
         return app
 
+    def _add_studio(self, app: FastAPI, shelf: Path) -> None:
+        first = next(iter(sorted(shelf.glob("*.avatar"))))
+        self.library = AvatarLibrary(str(first), shelf)
+        self._feed = ShelfFeed(self.library)
+        self.edits = EditJobs(shelf, self.library, self._feed.announce, command=(sys.executable, scripted_edit.__file__))
+        self.backgrounds = Backgrounds()
+
+        def anyone(_: Request) -> None:
+            """No token is wanted."""
+
+        add_studio(app, Access(ServerSettings()), self.library, self.edits, self.backgrounds, self._feed, anyone)
+
+        @app.get("/api/avatars/{name}/poster.jpg")
+        def poster(name: str) -> Response:
+            picture = read_poster(self.library.path(name))
+            assert picture is not None
+            return Response(encode_picture(picture, "mjpeg"), media_type="image/jpeg")
+
+    @contextlib.asynccontextmanager
+    async def _lifespan(self, _: FastAPI) -> AsyncIterator[None]:
+        self._loop = asyncio.get_running_loop()
+        if self._feed is None:
+            yield
+            return
+        self.edits.start()
+        self._feed.start()
+        yield
+        await self._feed.aclose()
+        await self.edits.aclose()
+
     async def _serve(self, socket: WebSocket, peer: RTCPeerConnection) -> None:
-        first = self.avatars[0]["name"]
+        offered = self._offered()
+        first = offered[0]["name"]
         state = {"type": "state", "avatar": first, "voice": True, "smoothing": 0.3, "omega": 0.8, "size": PICTURE_PX, "loading": None}
-        hello = {"type": "hello", "version": "test", "avatars": self.avatars, "default_avatar": first, "size": PICTURE_PX, "fps": FPS}
+        hello = {"type": "hello", "version": "test", "avatars": offered, "default_avatar": first, "size": PICTURE_PX, "fps": FPS}
         await socket.send_json({**hello, "busy": self.mode == "busy"})
         while True:
             message = await socket.receive_json()
@@ -221,7 +287,7 @@ class ScriptedServer:
                                         "latency_ms": PIPELINE_LATENCY_MS, "size": PICTURE_PX})  # fmt: skip
                 await socket.send_json(state)
             elif message["type"] == "set":
-                state |= {key: message[key] for key in ("voice", "avatar", "omega") if key in message}
+                state |= {key: message[key] for key in ("voice", "avatar", "omega", "view", "background", "fade") if key in message}
                 await socket.send_json(state)
             elif message["type"] == "ping":
                 if not self.is_mute:

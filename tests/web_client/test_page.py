@@ -454,7 +454,7 @@ def test_phone_width_has_no_sideways_scroll(open_page: PageOpener, server: Scrip
     start_button(page).click()
     expect(status(page)).to_have_text(re.compile("^Live" if microphone else "Not connected"))
     assert page.evaluate("document.documentElement.scrollWidth") <= 360
-    for target in page.locator("button:visible, select, .switch, .chip").all():
+    for target in page.locator("button:visible, select:visible, .switch, .chip, .style").all():
         box = target.bounding_box()
         assert box is not None and box["x"] >= 0 and box["x"] + box["width"] <= 360
         assert box["height"] >= 24  # WCAG 2.2, target size

@@ -31,6 +31,7 @@ PAIRS = [
     ("good", "ground", CONTROL),
     ("wait", "ground", CONTROL),
     ("bad", "ground", CONTROL),
+    ("bad-text", "surface", TEXT),
 ]
 
 

@@ -5,13 +5,16 @@
  * `figures` is the last second's reading.
  */
 
+import { EditPanel } from "./edit_panel.js";
 import { FigureBook, FrameRate } from "./figures.js";
 import { LevelMeter } from "./level_meter.js";
 import * as words from "./messages.js";
 import { Microphone } from "./microphone.js";
+import { ScenePanel } from "./scene_panel.js";
 import { Session, isWebRtcSupported } from "./session.js";
 import { loadSettings, saveSettings } from "./settings.js";
 import { SessionError, endpoints, fetchAvatars } from "./signalling.js";
+import { Studio } from "./studio.js";
 import { View } from "./view.js";
 
 const FIGURES_INTERVAL_MS = 1000;
@@ -25,6 +28,7 @@ const session = new Session(where);
 const frameRate = new FrameRate();
 const book = new FigureBook();
 const meter = new LevelMeter(hearLevel);
+const studio = new Studio(where);
 
 const view = new View({
   start,
@@ -34,11 +38,31 @@ const view = new View({
   voice: changeVoice,
   avatar: changeAvatar,
   omega: changeOmega,
+  fade: (fade) => session.set({ fade }),
+});
+
+const editPanel = new EditPanel({
+  order: (wish) => studio.order(wish),
+  remove: (id) => studio.remove(id),
+  resume: (id) => studio.resume(id),
+  show: (name) => {
+    view.selectAvatar(name);
+    changeAvatar(name);
+  },
+  at: where.at,
+});
+
+const scenePanel = new ScenePanel({
+  view: (angles) => session.set({ view: angles }),
+  background: (background) => session.set({ background }),
+  upload: (file) => studio.upload(file),
 });
 
 window.visavis = { session, microphone, settings, figures: null };
 
 let avatars = [];
+/** What the live session shows, or is about to; null while there is none. */
+let shown = null;
 let starts = 0;
 let situation = {};
 let serverLatencyMs = null;
@@ -82,6 +106,7 @@ function fail(code, detail = "") {
 /** Lets go of the microphone and of the last picture. */
 function release() {
   starts += 1;
+  shown = null;
   isBlocked = false;
   stopFigures();
   microphone.close();
@@ -92,6 +117,7 @@ function release() {
 function enter(phase, more = {}) {
   situation = { phase, ...more };
   view.showPhase(phase);
+  scenePanel.showLive(phase === "live");
   showStatus();
 }
 
@@ -130,14 +156,21 @@ session.addEventListener("hello", ({ detail: hello }) => showAvatars(hello.avata
 session.addEventListener("stats", ({ detail: stats }) => (serverLatencyMs = stats.latency_ms));
 
 session.addEventListener("state", ({ detail: state }) => {
-  view.selectAvatar(state.loading ?? state.avatar);
+  shown = state.loading ?? state.avatar;
+  view.selectAvatar(shown);
   showDetail(state.avatar);
   view.setDetail(state.omega);
   situation.loading = state.loading ?? null;
   showStatus();
 });
 
-session.addEventListener("complaint", ({ detail: error }) => view.showStatus(words.noticeFor(error.code, error.detail).title));
+session.addEventListener("complaint", ({ detail: error }) => {
+  view.showStatus(words.noticeFor(error.code, error.detail).title);
+  if (error.code === "unknown_background") {
+    session.set({ background: "original" });
+    scenePanel.resetBackground();
+  }
+});
 
 session.addEventListener("stream", async ({ detail: stream }) => {
   frameRate.reset();
@@ -201,6 +234,7 @@ function changeAvatar(name) {
   settings.avatar = name;
   saveSettings(settings);
   session.set({ avatar: name });
+  editPanel.showSource(avatars.find((avatar) => avatar.name === name));
   if (session.phase !== "live") showDetail(name); // live, the server says when the swap is done
   view.showPoster(where.poster(avatars.find((avatar) => avatar.name === name)));
 }
@@ -223,8 +257,9 @@ function showAvatars(list, defaultName) {
   const chosen = list.find((avatar) => avatar.name === settings.avatar) ?? list.find((avatar) => avatar.name === defaultName);
   const isSame = JSON.stringify(list) === JSON.stringify(avatars);
   avatars = list;
-  if (!isSame) view.showAvatars(list, chosen?.name ?? null);
+  if (!isSame) view.showAvatars(list, shown ?? chosen?.name ?? null, where.poster);
   if (!isSame) view.showPoster(where.poster(chosen));
+  if (!isSame) editPanel.showSource(chosen);
   if (session.phase !== "live") showDetail(chosen?.name);
 }
 
@@ -290,13 +325,33 @@ async function open() {
   try {
     const offered = await fetchAvatars(where);
     showAvatars(offered.avatars, offered.defaultAvatar);
+    openStudio();
   } catch (error) {
     if (!(error instanceof SessionError)) throw error;
     if (session.phase === "idle" && situation.phase !== "asking") fail(error.code, error.detail);
   }
 }
 
+studio.addEventListener("shelf", ({ detail: shelf }) => {
+  showAvatars(shelf.avatars, shelf.default_avatar);
+  editPanel.showEdits(shelf.edits);
+});
+
+async function openStudio() {
+  studio.listen();
+  try {
+    editPanel.showOptions(await studio.options());
+  } catch (error) {
+    if (!(error instanceof SessionError)) throw error;
+    editPanel.showOptions({ available: false, reason: error.detail || words.noticeFor(error.code).title });
+  }
+}
+
 window.addEventListener("online", () => session.retryNow());
-window.addEventListener("pagehide", stop);
+window.addEventListener("pagehide", () => {
+  studio.close();
+  stop();
+});
+window.addEventListener("pageshow", ({ persisted }) => persisted && studio.listen());
 
 open();

@@ -97,6 +97,11 @@ const NOTICES = {
     text: "The page goes on with the server's own choice.",
     action: TRY_NOW,
   },
+  unknown_background: {
+    title: "That background is not here any more",
+    text: "The server was started anew: choose the picture again.",
+    action: null,
+  },
   unauthorised: {
     title: "The server wants its token",
     text: "Open the complete address it printed when it started: it ends in ?token= and the token.",
@@ -184,6 +189,62 @@ export function countdownText(seconds) {
  */
 export function privacyText(host) {
   return `Your voice goes only to the server of this page (${host}). It is not recorded.`;
+}
+
+const STAGES = {
+  preparing: "looking at the original",
+  rendering: "rendering",
+  editing: "editing the pictures",
+  head: "learning the head",
+  lips: "learning the lips",
+  torso: "learning the shoulders",
+  refiner: "learning the detail",
+  stopping: "stopping after this step",
+};
+
+/**
+ * @param {object} edit As the server lists it.
+ * @returns {{text: string, isFailure: boolean, buttons: ("cancel"|"resume"|"remove"|"show")[]}}
+ */
+export function editState(edit) {
+  const percent = `${Math.floor(100 * edit.share)} %`;
+  switch (edit.state) {
+    case "queued":
+      return { text: "Waiting for its turn.", isFailure: false, buttons: ["cancel"] };
+    case "running": {
+      const round = edit.rounds > 1 ? `round ${edit.round} of ${edit.rounds}, ` : "";
+      const stage = edit.stage ? `${round}${STAGES[edit.stage] ?? edit.stage}` : "starting";
+      const left = edit.eta_s === null || edit.stage === "stopping" ? "" : ` – ${durationText(edit.eta_s)} left`;
+      return { text: `${percent}: ${stage}${left}`, isFailure: false, buttons: edit.stage === "stopping" ? [] : ["cancel"] };
+    }
+    case "done":
+      return { text: `Done: ${edit.name} is on the shelf.`, isFailure: false, buttons: ["show", "remove"] };
+    case "failed":
+      return { text: edit.message || "It failed.", isFailure: true, buttons: ["resume", "remove"] };
+    default:
+      return { text: `${edit.state === "cancelled" ? "Cancelled" : "Interrupted"} at ${percent}.`, isFailure: false, buttons: ["resume", "remove"] };
+  }
+}
+
+/**
+ * @param {number} seconds
+ * @returns {string} Rounded as an estimate deserves.
+ */
+export function durationText(seconds) {
+  if (seconds < 50) return "less than a minute";
+  const minutes = Math.round(seconds / 60);
+  return minutes < 90 ? `about ${minutes} min` : `about ${Math.round(minutes / 60)} h`;
+}
+
+/**
+ * @param {string} name Of a preset.
+ * @param {{rounds?: number, frames?: number}} numbers
+ * @returns {string}
+ */
+export function effortText(name, { rounds, frames }) {
+  const title = name.charAt(0).toUpperCase() + name.slice(1);
+  const parts = [rounds && `${rounds} ${rounds === 1 ? "round" : "rounds"}`, frames && `${frames} frames`].filter(Boolean);
+  return parts.length ? `${title} (${parts.join(", ")})` : title;
 }
 
 const NOTHING = "–";

@@ -37,6 +37,8 @@ const PATIENCE_MS = 10 * 60_000;
 
 /** Errors after which another try would end the same way. */
 const FINAL_CODES = new Set(["unauthorised", "bad_message", "bad_sdp"]);
+/** Errors of a live session that end nothing: what was there goes on. */
+const HARMLESS_CODES = new Set(["unknown_avatar", "unknown_background", "bad_message"]);
 
 /** @returns {boolean} Whether this browser has what the session needs. */
 export function isWebRtcSupported() {
@@ -55,7 +57,7 @@ export class Session extends EventTarget {
 
   #where;
   #track = null;
-  #wishes = { avatar: null, omega: null, voice: true };
+  #wishes = { avatar: null, omega: null, voice: true, fade: false, view: null, background: null };
   #signalling = null;
   #control = null;
   #timers = new Set();
@@ -80,7 +82,7 @@ export class Session extends EventTarget {
    */
   start(track, wishes) {
     this.#track = track;
-    this.#wishes = { ...wishes };
+    Object.assign(this.#wishes, wishes);
     this.#failures = 0;
     this.#wasLive = false;
     this.#troubleSinceMs = null;
@@ -111,7 +113,8 @@ export class Session extends EventTarget {
 
   /**
    * Changes settings, now where connected and on every connection that follows.
-   * @param {{avatar?: string, omega?: number, voice?: boolean}} wishes
+   * @param {{avatar?: string, omega?: number, voice?: boolean, fade?: boolean, background?: string,
+   *   view?: {yaw_deg: number, pitch_deg: number, zoom: number}}} wishes
    */
   set(wishes) {
     Object.assign(this.#wishes, wishes);
@@ -217,8 +220,11 @@ export class Session extends EventTarget {
     });
     this.#framesReceived = null;
     this.#stillReadings = this.#silentPings = 0;
-    const { omega, voice } = this.#wishes;
-    this.#signalling.send(omega === null ? { type: "set", voice } : { type: "set", voice, omega });
+    const { omega, voice, fade, view, background } = this.#wishes;
+    const wishes = { voice, ...(omega !== null && { omega }), ...(fade && { fade }), ...(view && { view }) };
+    this.#signalling.send({ type: "set", ...wishes });
+    // By itself: a server that was started anew refuses a picture that it does not know any more, and all that comes with it.
+    if (background) this.#signalling.send({ type: "set", background });
     this.#every(PING_INTERVAL_MS, () => this.#beat());
   }
 
@@ -237,7 +243,7 @@ export class Session extends EventTarget {
     else if (message.type === "stats" || message.type === "state") this.#tell(message.type, message);
     else if (message.type === "error" && this.phase === "live") {
       const error = new SessionError(message.code, message.message);
-      if (message.code === "unknown_avatar" || message.code === "bad_message") this.#tell("complaint", error);
+      if (HARMLESS_CODES.has(message.code)) this.#tell("complaint", error);
       else this.#lose(error);
     }
   }

@@ -32,6 +32,7 @@ export class SessionError extends Error {
  * @property {string|null} token From the page's own address, passed on with every request.
  * @property {string} socket
  * @property {string} avatars
+ * @property {(path: string) => string} at Any address of the server's, with the token.
  * @property {(avatar: Avatar|undefined) => string|null} poster Null where the server has none.
  */
 
@@ -52,6 +53,7 @@ export function endpoints(pageUrl) {
     token,
     socket: socket.href,
     avatars: at("api/avatars").href,
+    at: (path) => at(path).href,
     poster: (avatar) => (avatar?.poster ? at(avatar.poster).href : null),
   };
 }

@@ -22,6 +22,7 @@ const element = (id) => document.getElementById(id);
  * @property {(on: boolean) => void} voice
  * @property {(name: string) => void} avatar
  * @property {(omega: number) => void} omega
+ * @property {(on: boolean) => void} fade
  */
 
 /** @see the module's description. */
@@ -44,6 +45,7 @@ export class View {
     element("microphone").addEventListener("change", ({ target }) => actions.device(target.value));
     element("voice").addEventListener("change", ({ target }) => actions.voice(target.checked));
     element("detail").addEventListener("input", ({ target }) => actions.omega(Number(target.value)));
+    element("fade").addEventListener("change", ({ target }) => actions.fade(target.checked));
     element("avatar-chips").addEventListener("change", ({ target }) => actions.avatar(target.value));
   }
 
@@ -125,21 +127,15 @@ export class View {
 
   /**
    * One avatar needs no choice, so none is shown.
-   * @param {{name: string, title: string}[]} avatars
+   * @param {{name: string, title: string, instruction?: string|null}[]} avatars
    * @param {string|null} selectedName
+   * @param {(avatar: object) => string|null} poster Address of its still.
    */
-  showAvatars(avatars, selectedName) {
+  showAvatars(avatars, selectedName, poster) {
     element("avatars").hidden = avatars.length < 2;
-    const chips = avatars.map(({ name, title }) => {
-      const chip = document.createElement("label");
-      chip.className = "chip";
-      const input = Object.assign(document.createElement("input"), { type: "radio", name: "avatar", value: name });
-      const text = document.createElement("span");
-      text.textContent = title || name;
-      chip.append(input, text);
-      return chip;
-    });
-    element("avatar-chips").replaceChildren(...chips);
+    const focused = document.activeElement?.name === "avatar" ? document.activeElement.value : null;
+    element("avatar-chips").replaceChildren(...avatars.map((avatar) => styleChoice(avatar, poster(avatar))));
+    if (focused !== null) element("avatar-chips").querySelector(`input[value="${CSS.escape(focused)}"]`)?.focus();
     this.selectAvatar(selectedName);
   }
 
@@ -235,4 +231,16 @@ export class View {
     else video.addEventListener("loadeddata", () => video.srcObject === stream && showFirst(), { once: true });
     return video.play();
   }
+}
+
+/** One place on the shelf: the still, or a plain field where there is none, and the name. */
+function styleChoice({ name, title, instruction }, poster) {
+  const choice = Object.assign(document.createElement("label"), { className: "style", title: instruction ?? "" });
+  const input = Object.assign(document.createElement("input"), { type: "radio", name: "avatar", value: name });
+  const thumb = document.createElement(poster ? "img" : "span");
+  thumb.className = "thumb";
+  if (poster) Object.assign(thumb, { src: poster, alt: "", loading: "lazy" });
+  const caption = Object.assign(document.createElement("span"), { className: "caption", textContent: title || name });
+  choice.append(input, thumb, caption);
+  return choice;
 }

@@ -29,8 +29,8 @@ inline void deform(const PackedField& field, const FrameJob& job, Scratch& s, co
         const int ray = s.sample_ray[at + j] < kBlockRays ? s.sample_ray[at + j] : 0;
         column[j] = ray % block.width;
         row[j] = block.first_row + ray / block.width;
-        s.position[0][at + j] = x[j] = ((float)column[j] + 0.5f) / (float)job.width;
-        s.position[1][at + j] = y[j] = ((float)row[j] + 0.5f) / (float)job.height;
+        s.position[0][at + j] = x[j] = job.window[0] + ((float)column[j] + 0.5f) / (float)job.width * job.window[2];
+        s.position[1][at + j] = y[j] = job.window[1] + ((float)row[j] + 0.5f) / (float)job.height * job.window[3];
       }
       store_feature_pair(group, 0, x, y);
       for (int k = 0; k < 2 * field.torso_octaves; k++) {

@@ -47,17 +47,18 @@ def avatar(tiny_take: Path, encoder: AudioEncoder) -> Avatar:
     )
 
 
+def completed_by_halves(self: Guide, frames: np.ndarray, indices: object = None, detector: object = None, progress: object = None) -> Guide:
+    """In place of `Guide.completed`: landmarks are not looked for, and labels are the upper and the lower part of the person."""
+    assert self.person is not None
+    labels = np.where(self.person > 0.5, LABELS["cloth"], LABELS["background"]).astype(np.uint8)
+    labels[:, : SIZE_PX * 2 // 3][self.person[:, : SIZE_PX * 2 // 3] > 0.5] = LABELS["face"]
+    return Guide(np.zeros((len(frames), 478, 2), np.float32), labels, self.person, frames)
+
+
 @pytest.fixture
 def without_landmarks(monkeypatch: pytest.MonkeyPatch) -> None:
-    """The guide's landmarks are not looked for, and its labels are the upper and the lower part of the person."""
-
-    def completed(self: Guide, frames: np.ndarray, indices: object = None, detector: object = None, progress: object = None) -> Guide:
-        assert self.person is not None
-        labels = np.where(self.person > 0.5, LABELS["cloth"], LABELS["background"]).astype(np.uint8)
-        labels[:, : SIZE_PX * 2 // 3][self.person[:, : SIZE_PX * 2 // 3] > 0.5] = LABELS["face"]
-        return Guide(np.zeros((len(frames), 478, 2), np.float32), labels, self.person, frames)
-
-    monkeypatch.setattr(Guide, "completed", completed)
+    """See `completed_by_halves`."""
+    monkeypatch.setattr(Guide, "completed", completed_by_halves)
 
 
 class Redder:

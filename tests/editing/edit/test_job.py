@@ -3,6 +3,10 @@
 from __future__ import annotations
 
 import json
+import signal
+import subprocess
+import sys
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -14,10 +18,9 @@ from editing.edit.originals import Moments
 from editing.edit.schedule import EditSchedule
 from renderer.avatar_file import file_sha256, load_avatar, save_avatar
 from renderer.errors import BadInput
+from tests.editing.edit import killed_edit
 
 if TYPE_CHECKING:
-    from pathlib import Path
-
     from renderer.audio.encoder import AudioEncoder
     from renderer.avatar import Avatar
     from tests.editing.edit.conftest import Redder
@@ -71,8 +74,10 @@ def test_edit_follows_the_instruction_and_keeps_what_moves_the_lips(
     )
     assert edited.poster is not None and edited.subject == source.subject
     assert [(settings.text_guidance, settings.steps) for _, settings, _ in redder.calls] == [(3.0, 10), (6.0, 20)]
-    assert {state["stage"] for state in states} == {"editing", "rendering", "head", "lips", "torso"}
-    assert states[-1]["round"] == 2 and states[-1]["previews"] == ["round_1.png"]
+    assert {state["stage"] for state in states} == {"preparing", "editing", "rendering", "head", "lips", "torso"}
+    assert states[-1]["round"] == 2 and states[-1]["previews"] == ["round_1.png"] and states[-1]["preview"] == "edited_2.png"
+    shares = [state["share"] for state in states]
+    assert shares == sorted(shares) and shares[0] < 0.1 and shares[-1] == 1.0
 
 
 def test_iterative_edit_sees_the_original_and_a_few_frames_at_a_time(
@@ -141,3 +146,27 @@ def test_a_full_disk_is_one_line_and_what_was_done_stays(
     assert not (tmp_path / "red.avatar").exists()
     assert [path.name for path in (tmp_path / "red.edit").iterdir()] == ["request.json"]
     start(avatar, encoder, tmp_path, redder, request).run(silent)
+
+
+def test_an_edit_killed_at_any_point_ends_with_the_same_avatar(
+    avatar: Avatar, encoder: AudioEncoder, tmp_path: Path, redder: Redder
+) -> None:
+    """By a signal that nothing can answer, before and after files are renamed; nothing but a whole avatar ever lies on the shelf."""
+    whole, cut = tmp_path / "whole", tmp_path / "cut"
+    whole.mkdir(), cut.mkdir()
+    expected = start(avatar, encoder, whole, redder, killed_edit.REQUEST).run(silent)
+    save_avatar(avatar, cut / "source.avatar")
+    for kill_at in (3, 8, 15, 22, 0):
+        assert not (cut / "red.avatar").exists()
+        command = [
+            sys.executable,
+            "-m",
+            "tests.editing.edit.killed_edit",
+            str(cut / "source.avatar"),
+            str(cut / "red.avatar"),
+            str(kill_at),
+        ]
+        ended = subprocess.run(command, cwd=Path(__file__).parents[3], capture_output=True, text=True, check=False)
+        assert ended.returncode == (-signal.SIGKILL if kill_at else 0), ended.stderr
+        assert {path.name for path in cut.glob("*.avatar")} <= {"source.avatar", "red.avatar"}
+    assert file_sha256(cut / "red.avatar") == expected
