@@ -11,7 +11,6 @@ wall of their own colour weigh something in the frames they were learned from an
 from __future__ import annotations
 
 import dataclasses
-import math
 import sys
 from typing import TYPE_CHECKING
 
@@ -33,8 +32,10 @@ if TYPE_CHECKING:
 FRAMES = 300
 LEAST_WEIGHT = 0.005
 """A sample that weighs less in every frame is not missed: a hundredth of what a viewer could see."""
-LEAST_OPACITY = 0.15
-"""Of one step through a solid cell, where it is densest."""
+LEAST_OPACITIES = (0.15, 0.05, 0.0)
+"""Of one step through a solid cell, where it is densest: the first at which no more than LARGEST_LOSS is lost."""
+LARGEST_LOSS = 0.03
+"""Share of all samples' weights that may lie in what is dropped for being loose or mist. A field after a short training is mist itself."""
 MARCHED_SAMPLES = 64
 """Samples of a ray through the generous grid; 16 would end in front of what they should find."""
 
@@ -48,13 +49,14 @@ def tight_occupancy(
     rng: np.random.Generator,
     n_frames: int = FRAMES,
     least_weight: float = LEAST_WEIGHT,
-    least_opacity: float = LEAST_OPACITY,
+    least_opacities: tuple[float, ...] = LEAST_OPACITIES,
 ) -> Bool[np.ndarray, "z y x"]:
     """Cells of `generous` that matter to the clip's frames and hang together, and their neighbours where speech moves things."""
     config, head, device = field.config, engine.head(field), engine.device
     marched = dataclasses.replace(config, max_samples=max(MARCHED_SAMPLES, config.max_samples))
     pixels, occupancy = pixel_grid(clip.width, clip.height, device), torch.from_numpy(generous).to(device)
     most, densest = torch.zeros(generous.size, device=device), torch.zeros(generous.size, device=device)
+    weight = np.zeros(generous.size)
     frames = np.sort(clip.draw(n_frames, rng))
     for frame in tqdm(frames, unit="frame", desc="occupancy", disable=not sys.stderr.isatty(), leave=False):
         rays_o, rays_d = camera_rays(clip.dataset.meta.camera, clip.poses[frame], pixels)
@@ -73,16 +75,41 @@ def tight_occupancy(
         cells = cell_indices(samples.positions, config)
         most.scatter_reduce_(0, cells, weights, "amax")
         densest.scatter_reduce_(0, cells, out.sigmas, "amax")
-    seen = (most > least_weight).cpu().numpy().reshape(generous.shape)
-    solid = (densest > -math.log(1.0 - least_opacity) / config.step_size).cpu().numpy().reshape(generous.shape)
-    seen &= ndimage.binary_dilation(largest_body(seen & solid))
+        weight += np.bincount(cells.cpu().numpy(), weights.double().cpu().numpy(), generous.size)
+    shape = generous.shape
+    seen = (most > least_weight).cpu().numpy().reshape(shape)
+    opacity = 1.0 - torch.exp(-densest * config.step_size).cpu().numpy().reshape(shape)
+    depth = float(np.median(clip.poses[frames, 2, 3]))
+    gap = round(depth / clip.dataset.meta.camera.fx / (2.0 * config.head_half_extent / config.occupancy_resolution))
+    seen = _solid(seen, opacity, weight.reshape(shape), gap, least_opacities)
     return (seen | (ndimage.binary_dilation(seen) & _audio_cells(config))) & generous
 
 
-def largest_body(cells: Bool[np.ndarray, "z y x"]) -> Bool[np.ndarray, "z y x"]:
-    """The largest set of cells that touch, corners included."""
-    labels, n = ndimage.label(cells, np.ones((3, 3, 3)))
-    return np.asarray(labels == 1 + np.bincount(labels.reshape(-1))[1:].argmax()) if n > 1 else cells
+def _solid(
+    seen: Bool[np.ndarray, "z y x"],
+    opacity: Float[np.ndarray, "z y x"],
+    weight: Float[np.ndarray, "z y x"],
+    gap: int,
+    least_opacities: tuple[float, ...],
+) -> Bool[np.ndarray, "z y x"]:
+    """The cells of `seen` that are solid or touch a solid one, as far as those hang together.
+
+    Where a pixel is as wide as some cells, rays meet only some of a surface: up to 2 `gap` cells may lie between two that hang together.
+    """
+    for least in least_opacities:
+        kept = seen & ndimage.binary_dilation(largest_body(seen & (opacity >= least), gap))
+        if weight[seen & ~kept].sum() <= LARGEST_LOSS * weight.sum():
+            return np.asarray(kept)
+    return seen
+
+
+def largest_body(cells: Bool[np.ndarray, "z y x"], gap: int = 0) -> Bool[np.ndarray, "z y x"]:
+    """The largest set of cells that touch, corners included, or would if each were grown by `gap`."""
+    corners = np.ones((3, 3, 3), bool)
+    labels, n = ndimage.label(ndimage.binary_dilation(cells, corners, gap) if gap else cells, corners)
+    if n < 2:
+        return cells
+    return np.asarray(cells & (labels == 1 + np.bincount(labels[cells])[1:].argmax()))
 
 
 def cell_indices(positions: Float[torch.Tensor, "n 3"], config: FieldConfig) -> torch.Tensor:

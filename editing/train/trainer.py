@@ -7,6 +7,7 @@ first. On a GPU sums are taken in any order, so a resumed run goes on from the s
 
 from __future__ import annotations
 
+import dataclasses
 import json
 import os
 import time
@@ -49,6 +50,9 @@ SPEECH_EVERY = 4
 TIGHTENING_FRAMES, TIGHTENING_WEIGHT = 30, 0.02
 """Frames looked at in the middle of the head stage, and the least weight of a cell that is kept then. It need not be solid: while a field
 is learned, much of what becomes skin is mist (dropping it cost 5 dB)."""
+RENDERED_SAMPLES = 32
+"""Samples that a ray of the finished avatar may spend. Training's 16 are enough for the views it has seen; a ray that grazes a cheek from
+a side it has not uses them up in front of the hair behind, and the wall would show through. Next to no ray needs them: no time is lost."""
 STAGES = ("speech", "head", "lips", "torso")
 PARTS = {"head": ("head.", "audio.", "attention."), "torso": ("torso.",)}
 """Tensors that a part's stages learn, by the beginning of their names."""
@@ -345,8 +349,6 @@ class Trainer:
             self._settle_poses()
 
     def _identity(self) -> str:
-        import dataclasses
-
         config = dataclasses.asdict(self.config)
         config.pop("threads")
         identity = [self.clip.identity, self.field.config.to_json(), config, list(self.frozen)]
@@ -372,7 +374,7 @@ class Trainer:
         """Before rays may spend few samples only, leave them only cells that matter: in thick hair the others would use them up."""
         rng = np.random.default_rng(self.config.seed)
         grid = self.occupancy.cells()
-        tight = tight_occupancy(self._averaged(), self.clip, self.engine, grid, rng, TIGHTENING_FRAMES, TIGHTENING_WEIGHT, 0.0)
+        tight = tight_occupancy(self._averaged(), self.clip, self.engine, grid, rng, TIGHTENING_FRAMES, TIGHTENING_WEIGHT, ())
         self.occupancy.tighten(tight)
 
     def snapshot(self, name: str, encoder: AudioEncoder) -> Avatar:
@@ -385,7 +387,7 @@ class Trainer:
         schedule["dataset"] = self.clip.fingerprint
         return Avatar(
             name=name,
-            field_config=self.field.config,
+            field_config=dataclasses.replace(self.field.config, max_samples=max(RENDERED_SAMPLES, self.field.config.max_samples)),
             tensors={n: t.cpu().numpy().copy() for n, t in self.average.items()},
             occupancy=occupancy,
             torso_mask=torso_cells(torso_bounds(self.clip), TORSO_MASK_RESOLUTION),

@@ -79,6 +79,8 @@ def test_training_learns_the_head_and_the_torso(clip: TrainingClip, tmp_path: Pa
     save_avatar(run.avatar("tiny", encoder), path)
     avatar = load_avatar(path)
     assert avatar.encoder.sha256 == encoder.spec.sha256
+    assert avatar.field_config.max_samples == 32, "a grazing ray would run out of samples in front of what it should show"
+    assert run.field.config.max_samples == 16
     grid = run.occupancy.grid.numpy()
     assert 0 < avatar.occupancy.sum() < grid.sum() and not (avatar.occupancy & ~grid).any()
     # Tightened three times on the way, and at the end.
