@@ -88,11 +88,11 @@ class PatchStages:
     def step(self, trainer: Trainer, stage: str, index: int) -> StepReport:
         if stage == LIP_PATCHES and not self._config.on_patches and index % 2:
             if self._refiner is not None:
-                self._held_step(trainer)
+                self._held_step(trainer, moving=True)
             return trainer.head.step(index)
         if stage == LIP_PATCHES:
             return self._lip_step(trainer)
-        return self._learned_step(trainer) if self._config.on_patches else self._held_step(trainer)
+        return self._learned_step(trainer) if self._config.on_patches else self._held_step(trainer, moving=False)
 
     def rate(self, stage: str, index: int) -> float | None:
         if stage == LIP_PATCHES:
@@ -112,25 +112,36 @@ class PatchStages:
 
     # --- steps -----------------------------------------------------------------------------------------------------------
 
-    def _held_step(self, trainer: Trainer) -> StepReport:
-        """The refiner alone, on what the field shows of one frame; each frame is rendered once."""
+    def _held_step(self, trainer: Trainer, moving: bool) -> StepReport:
+        """The refiner alone, on what the field shows of one frame.
+
+        Each frame is rendered once and kept, unless the field is `moving` between these steps: what is kept would then depend on when it
+        was rendered, and a training that was stopped would go on with other pictures.
+        """
         assert self._refiner is not None
         frame, rows, columns = self._place(trainer.rng, self._config.patch_px, self._held_frames)
-        picture = self._held.get(frame)
-        if picture is None:
-            with torch.no_grad():
-                batch = self._batch(trainer, frame, slice(0, self._clip.height), slice(0, self._clip.width))
-                shown = trainer.head.show(batch, self._pose(frame), jitter=False)
-            whole = shown.predicted.reshape(self._clip.height, self._clip.width, 3)
-            picture = (255.0 * whole + 0.5).clamp(0.0, 255.0).byte().cpu().numpy()
-            self._held[frame] = picture
+        picture = self._shown(trainer, frame, rows, columns) if moving else self._kept(trainer, frame)[rows, columns]
         device = trainer.engine.device
-        rendered = torch.from_numpy(picture[None, rows, columns]).to(device).float() / 255.0
+        rendered = torch.from_numpy(picture[None]).to(device).float() / 255.0
         edited = torch.from_numpy(np.asarray(self._clip.dataset.frames[frame])[None, rows, columns]).to(device).float() / 255.0
         found = self._refiner.losses(rendered, edited)
         found.total.backward()
         self._refiner.update(found, edited)
         return _report(found.total, found.terms["reconstruction"], rendered[..., 0].numel(), rendered[..., 0].numel())
+
+    def _kept(self, trainer: Trainer, frame: int) -> UInt8[np.ndarray, "h w 3"]:
+        picture = self._held.get(frame)
+        if picture is None:
+            picture = self._shown(trainer, frame, slice(0, self._clip.height), slice(0, self._clip.width))
+            self._held[frame] = picture
+        return picture
+
+    @torch.no_grad()
+    def _shown(self, trainer: Trainer, frame: int, rows: slice, columns: slice) -> UInt8[np.ndarray, "rows columns 3"]:
+        """What the field shows there now."""
+        shown = trainer.head.show(self._batch(trainer, frame, rows, columns), self._pose(frame), jitter=False)
+        patch = shown.predicted.reshape(rows.stop - rows.start, columns.stop - columns.start, 3)
+        return (255.0 * patch + 0.5).clamp(0.0, 255.0).byte().cpu().numpy()
 
     def _learned_step(self, trainer: Trainer) -> StepReport:
         frame, rows, columns = self._place(trainer.rng, self._config.patch_px, self._clip.frames)
