@@ -1,7 +1,8 @@
 """A stand-in for `python -m editing edit` that keeps its promises at the outside (files, exit codes, Ctrl-C) and edits nothing.
 
 What it does is in the instruction: "fail …" ends with that line, "crash" with a traceback, "slow" takes until it is stopped; a run that
-was stopped goes on from its last step. It copies the avatar under its new name, with the instruction in its lineage.
+was stopped goes on from its last step. Where the shelf holds a file HOLD, it stays at its last step until that is gone. It copies the
+avatar under its new name, with the instruction in its lineage.
 """
 
 from __future__ import annotations
@@ -15,6 +16,7 @@ import time
 from pathlib import Path
 
 STEPS, STEP_S = 4, 0.05
+HOLD = ".hold"
 POSSIBLE = {
     "missing": [],
     "editors": ["builtin", "ip2p"],
@@ -55,6 +57,8 @@ def main() -> int:
         share = min(0.99, step / (4 * STEPS))
         state = {"round": 1, "rounds": 1, "stage": "head", "step": step, "steps": steps, "share": share, "eta_s": 1.0}
         replace(progress, json.dumps(state | {"previews": [], "preview": "edited_1.png"}).encode())
+        time.sleep(STEP_S)
+    while options.out.with_name(HOLD).exists():
         time.sleep(STEP_S)
     copy(options)
     for path in folder.iterdir():

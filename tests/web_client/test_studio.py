@@ -12,6 +12,7 @@ from playwright.sync_api import Locator, Page, expect
 from renderer.avatar_file import save_avatar
 from renderer.images import encode_picture
 from tests.renderer.synthetic_avatar import FEATURE_DIM, synthetic_avatar
+from tests.server.scripted_edit import HOLD
 
 from .conftest import EXPECT_TIMEOUT_MS, PageOpener
 from .scripted_server import ScriptedServer
@@ -55,13 +56,18 @@ def order(page: Page, instruction: str) -> Locator:
     return job
 
 
-def test_an_edit_shows_its_progress_and_its_style_appears_in_every_window(open_page: PageOpener, server: ScriptedServer) -> None:
+def test_an_edit_shows_its_progress_and_its_style_appears_in_every_window(
+    open_page: PageOpener, server: ScriptedServer, tmp_path: Path
+) -> None:
     page, other = open_page(), open_page()
+    hold = tmp_path / HOLD
+    hold.touch()
     expect(page.get_by_role("radio", name="Robin")).to_be_checked()
     job = order(page, "make her look like a bronze statue")
     expect(job.get_by_role("progressbar")).to_be_visible()
     expect(job.get_by_role("img", name=re.compile("Preview"))).to_be_visible()
     expect(other.get_by_role("listitem").filter(has_text="bronze statue")).to_be_visible()
+    hold.unlink()
     expect(job).to_contain_text("Done: robin-bronze-statue is on the shelf.")
     for window in (page, other):
         style = window.get_by_role("radio", name="robin-bronze-statue")
