@@ -15,7 +15,7 @@ PREPARING = "preparing"
 PREPARING_SHARE = 0.08
 """Of the whole edit, at the default schedule on two cores."""
 STAGE_ENDS = {"rendering": 0.04, "editing": 0.12, "head": 0.54, "torso": 0.66, "patches": 0.86, "lip patches": 1.0}
-"""Share of a round that is done when a stage ends, as measured at the default schedule; an unknown stage leaves the share as it is."""
+"""Share of a round that is done when a stage ends, as found in short edits; an unknown stage leaves the share as it is."""
 LEAST_SHARE_FOR_ETA = 0.05
 
 

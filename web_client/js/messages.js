@@ -196,9 +196,9 @@ const STAGES = {
   rendering: "rendering",
   editing: "editing the pictures",
   head: "learning the head",
-  lips: "learning the lips",
   torso: "learning the shoulders",
-  refiner: "learning the detail",
+  patches: "learning the detail",
+  "lip patches": "learning the lips",
   stopping: "stopping after this step",
 };
 
