@@ -93,7 +93,7 @@ def test_the_refiner_learns_from_a_field_that_is_held(setting: Setting) -> None:
 
 
 def test_the_field_learns_from_patches_where_it_is_asked_to(setting: Setting) -> None:
-    trainer = setting.trainer(PatchConfig(20, 0, patch_px=32, on_patches=True), RefinerTrainer(SMALL, FilterBank()))
+    trainer = setting.trainer(PatchConfig(50, 0, patch_px=32, on_patches=True), RefinerTrainer(SMALL, FilterBank()))
     before, psnr = weights(trainer), []
     trainer.run(lambda stage, step, n, report: psnr.append(report.psnr_db))
     found = changed(before, weights(trainer))

@@ -26,10 +26,10 @@ def equal_states(a: RefinerTrainer, b: RefinerTrainer) -> bool:
 
 
 def test_training_lowers_the_losses_and_restores_detail() -> None:
-    config = RefinerTrainingConfig(steps=60, fine_tune_steps=0, patch_px=32, batch=2, learning_rate=1e-3)
+    config = RefinerTrainingConfig(steps=120, fine_tune_steps=0, patch_px=32, batch=2, learning_rate=1e-3)
     trainer, history = RefinerTrainer(config, FilterBank()), []
     train_refiner(PAIRS, trainer, lambda _, losses: history.append(losses) is None)
-    assert len(history) == 60
+    assert len(history) == 120
     for name in ("perceptual", "style", "total"):
         first, last = (np.mean([losses[name] for losses in part]) for part in (history[:10], history[-10:]))
         assert last < 0.85 * first, name
