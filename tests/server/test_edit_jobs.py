@@ -263,7 +263,7 @@ async def test_damaged_records_are_left_alone(bench: Bench) -> None:
         ({"instruction": "red\nlips"}, "control character"),
         ({"instruction": "x" * 301}, "300"),
         ({"instruction": "red", "editor": "../../etc"}, "editor"),
-        ({"instruction": "red", "editor": "/tmp/model"}, "editor"),
+        ({"instruction": "red", "editor": "/models/mine"}, "editor"),
         ({"instruction": "red", "name": "../up"}, "name"),
         ({"instruction": "red", "name": ".hidden"}, "name"),
         ({"instruction": "red", "strength": 0}, "strength"),
