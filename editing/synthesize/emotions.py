@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from renderer.emotion import EMOTIONS as LABELLED_EMOTIONS
+from renderer.emotion import EMOTIONS as CATEGORIES
 from renderer.emotion import INTENSITIES
 from renderer.errors import BadInput
 from renderer.types import FPS
@@ -37,6 +37,8 @@ EMOTION_NAMES: tuple[str, ...] = tuple(EMOTIONS)
 EVERY_EMOTION = "all"
 """In the place of a name: all labels in turn."""
 TRANSITION_S = 0.30
+LABELS = (("neutral", 0.0), *((name, (level + 1) / len(INTENSITIES)) for name in CATEGORIES[1:] for level in range(len(INTENSITIES))))
+"""The fifteen, of which the three neutral ones are one."""
 
 
 @dataclass(frozen=True)
@@ -72,10 +74,8 @@ def in_turn(sentences_s: Sequence[tuple[float, float]], n_frames: int, rng: np.r
     deck: list[tuple[str, float]] = []
     for _ in range(max(1, len(sentences_s))):
         if not deck:
-            deck = [(name, (level + 1) / len(INTENSITIES)) for name in LABELLED_EMOTIONS for level in range(len(INTENSITIES))]
-            deck = [deck[i] for i in rng.permutation(len(deck))]
-        name, strength = deck.pop()
-        labels.append((name, 0.0 if name == "neutral" else strength))
+            deck = [LABELS[i] for i in rng.permutation(len(LABELS))]
+        labels.append(deck.pop())
     borders_s = [(end + start) / 2.0 for (_, end), (start, _) in pairwise(sentences_s)]
     return _track(labels, borders_s, n_frames)
 
