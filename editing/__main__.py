@@ -14,6 +14,7 @@ COMMANDS = {
     "train": ("editing.train.command", "train an avatar from a dataset"),
     "edit": ("editing.edit.command", "change an avatar by an instruction"),
     "look-ahead": ("editing.evaluate.look_ahead", "what the lips gain from hearing further ahead"),
+    "emotions": ("editing.evaluate.emotion_report", "whether an avatar shows the emotions that it is told to"),
     "evaluate": ("editing.evaluate.command", "compare an avatar with a dataset that it has not seen"),
 }
 
