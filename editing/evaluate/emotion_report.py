@@ -2,8 +2,8 @@
 
 The avatar speaks the dataset's sound with its head and its labels. A judge (`emotion_judge`) that has learned from the pictures of
 `--truth` (other sentences) says what the rendered pictures show, and what the true ones do. Strength is compared at moments of the dataset
-that are rendered in all three intensities of each category. Without labels (`train --no-emotion`) the same is measured as AED-NeRF's ablation
-(figure 9); strengths are then missing.
+that are rendered in all three intensities of each category. Without labels (`train --no-emotion`) the same is measured as AED-NeRF's
+ablation (figure 9); strengths are then missing.
 """
 
 from __future__ import annotations
@@ -117,8 +117,10 @@ def emotion_metrics(
     by_emotion: dict[str, dict[str, float | None]] = {}
     for name in (emotion for emotion in EMOTIONS if emotion in found):
         values = found[name]
-        by_emotion[name] = {key: float(np.mean(values[key])) for key in means} | {"frames": len(values["psnr_db"])}
-        by_emotion[name]["opening_correlation"] = correlation(np.array(values["true_opening"]), np.array(values["opening"]))
+        row: dict[str, float | None] = {key: float(np.mean(values[key])) for key in means}
+        row["frames"] = len(values["psnr_db"])
+        row["opening_correlation"] = correlation(np.array(values["true_opening"]), np.array(values["opening"]))
+        by_emotion[name] = row
     result: dict[str, Any] = {"avatar": avatar.name, "frames": len(frames), "size": avatar.camera.height}
     result |= {key: float(np.mean([v for values in found.values() for v in values[key]])) for key in means}
     result["by_emotion"] = by_emotion
