@@ -35,4 +35,4 @@ class EmotionGlide:
 
     def turned(self, goal: Float[np.ndarray, " 8"], frame: int) -> EmotionGlide:
         """The same way up to `frame`, and from there to another goal."""
-        return EmotionGlide(self.at(frame), goal, frame)
+        return self if np.array_equal(goal, self._goal) else EmotionGlide(self.at(frame), goal, frame)

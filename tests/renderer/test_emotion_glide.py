@@ -45,3 +45,4 @@ def test_glide_that_is_turned_half_way_goes_on_without_a_jump() -> None:
     way = np.concatenate([codes(first, 0, 4), codes(second, 5, 20)])
     assert np.abs(np.diff(way, axis=0)).max() <= MAX_STEP + 1e-6
     np.testing.assert_array_equal(way[-1], ANGRY)
+    assert first.turned(HAPPY, 4) is first
