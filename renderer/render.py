@@ -39,7 +39,9 @@ def parser() -> argparse.ArgumentParser:
     p.add_argument("--omega", type=float, default=DEFAULT_REFINE_WEIGHT, help="detail of the refiner, 0 to 1 (default 0.8)")
     p.add_argument("--refine", default="auto", help="what the refiner works on: auto, picture, face or mouth (default auto)")
     p.add_argument("--seed", type=int, default=0, help="where in the clip the idle motion begins (default 0)")
-    p.add_argument("--emotion", default="neutral:0", metavar="NAME:STRENGTH", help="held through the video, strength 0 to 1, e.g. happy:0.6")
+    p.add_argument(
+        "--emotion", default="neutral:0", metavar="NAME:STRENGTH", help="held through the video, strength 0 to 1, e.g. happy:0.6"
+    )
     p.add_argument("--background", type=Path, help="picture to show behind the person (default: the avatar's own)")
     return p
 

@@ -1,8 +1,8 @@
 """`python -m tests.end_to_end.measure_emotion [SOUND.wav]`: the emotion dial in Chromium, timed and held against a blink; one JSON object.
 
 Two copies of an emotional avatar lie on the shelf: one whose head stands still and blinks as in its clip, and one that does not blink
-either. The page shows the first for a while, then the second, first at rest and then with its dial turned at even intervals, from one strong
-emotion to the next. Every shown picture is kept, as 32 x 32 grey cells of the face, with its RTP time stamp. The sound is silence unless a
+either. The page shows the one for a while, then the other, first at rest and then with its dial turned at even intervals, from one
+strong emotion to the next. Every shown picture is kept, as 32 x 32 grey cells of the face, with its RTP time stamp. The sound is silence unless a
 file is given; with speech the mouth moves, so only the upper half of the face counts and steps say nothing.
 
 visible_*        from the page's request to the first picture that differs from those before, ms. It differs where it is farther from them
@@ -17,6 +17,7 @@ from __future__ import annotations
 
 import argparse
 import dataclasses
+import itertools
 import json
 import sys
 import tempfile
@@ -227,9 +228,14 @@ def run(page: Page, server: RunningServer, changes: int, period_s: float, is_sil
     times_ms, stamps, cells = zip(*raw["pictures"], strict=True)
     faces = np.array([list(grey.encode("latin-1")) for grey in cells], float).reshape(-1, CELLS, CELLS)
     figures = measure_dial(
-        np.array(times_ms), np.array(stamps, float), faces if is_silent else faces[:, UPPER], raw["requests"], tuple(raw["marks"]), raw["end"]
+        np.array(times_ms),
+        np.array(stamps, float),
+        faces if is_silent else faces[:, UPPER],
+        raw["requests"],
+        tuple(raw["marks"]),
+        raw["end"],
     )
-    late = [_late_percent(before, after) for before, after in zip(counted, counted[1:], strict=False)]
+    late = [_late_percent(before, after) for before, after in itertools.pairwise(counted)]
     return {**dataclasses.asdict(figures), "late_percent_at_rest": late[0], "late_percent_while_turned": late[1]}
 
 

@@ -85,7 +85,12 @@ def test_render_shows_the_emotion_from_the_first_picture_on() -> None:
 
 @pytest.mark.parametrize(
     ("emotion", "complaint"),
-    [("bored:1", "'bored' is unknown"), ("happy:2", "strength 2"), ("happy:x", "NAME:STRENGTH"), ("happy:0.5", "'synthetic' was made without")],
+    [
+        ("bored:1", "'bored' is unknown"),
+        ("happy:2", "strength 2"),
+        ("happy:x", "NAME:STRENGTH"),
+        ("happy:0.5", "'synthetic' was made without"),
+    ],
 )
 def test_render_rejects_emotions_in_one_line_and_writes_nothing(tmp_path: Path, emotion: str, complaint: str) -> None:
     save_avatar(avatar_for(AudioEncoder.bundled()), tmp_path / "a.avatar")

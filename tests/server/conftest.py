@@ -18,7 +18,7 @@ from tests.server.tiny_encoder import write_tiny_encoder
 
 @dataclass(frozen=True)
 class Studio:
-    """A folder with avatars "first", "second" (which has emotions) and "foreign" (for another encoder), and the encoder of the first two."""
+    """A folder with avatars "first", "second" (with emotions) and "foreign" (for another encoder); the encoder of the first two."""
 
     folder: Path
     encoder: Path
