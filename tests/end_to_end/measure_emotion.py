@@ -1,9 +1,9 @@
 """`python -m tests.end_to_end.measure_emotion [SOUND.wav]`: the emotion dial in Chromium, timed and held against a blink; one JSON object.
 
 Two copies of an emotional avatar lie on the shelf: one whose head stands still and blinks as in its clip, and one that does not blink
-either. The page shows the one for a while, then the other, first at rest and then with its dial turned at even intervals, from one
-strong emotion to the next. Every shown picture is kept, as 32 x 32 grey cells of the face, with its RTP time stamp. The sound is silence unless a
-file is given; with speech the mouth moves, so only the upper half of the face counts and steps say nothing.
+either. The page shows the one for a while, then the other, first at rest and then with its dial turned at even intervals from one strong
+emotion to the next. Every shown picture is kept, as 32 x 32 grey cells of the face, with its RTP time stamp. The sound is silence unless
+a file is given; with speech the mouth moves, so only the upper half of the face counts.
 
 visible_*        from the page's request to the first picture that differs from those before, ms. It differs where it is farther from them
                  than `TELLING` times anything that was seen at rest (video noise)
