@@ -198,7 +198,7 @@ def main(argv: list[str]) -> int:
         parser.error(f"avatar {avatar.name!r} was made without emotions; --by-hand gives it some")
     with tempfile.TemporaryDirectory() as folder:
         save_styles(Path(folder), avatar)
-        sound = options.sound or _silence(Path(folder) / "silence.wav")
+        sound = options.sound or write_silence(Path(folder) / "silence.wav")
         chosen = {"--size": options.size, "--threads": options.threads}
         words = [word for flag, value in chosen.items() if value for word in (flag, str(value))]
         with start_server(Path(folder) / f"{STYLES[0]}.avatar", *words) as server, open_page(server.url, sound) as page:
@@ -250,7 +250,8 @@ def _late_percent(before: dict[str, float], after: dict[str, float]) -> float:
     return round(100 * late / max(1.0, sent), 2)
 
 
-def _silence(path: Path) -> Path:
+def write_silence(path: Path) -> Path:
+    """A microphone that nobody speaks into: 30 s."""
     with wave.open(str(path), "wb") as file:
         file.setnchannels(1)
         file.setsampwidth(2)

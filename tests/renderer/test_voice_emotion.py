@@ -1,12 +1,15 @@
-"""Voices for these tests are buzzes in syllables: what counts is how loud and how high they are."""
+"""Voices for these tests are buzzes in syllables: what counts is how loud and how high they are. Two of espeak-ng's speak as well."""
 
 from __future__ import annotations
 
 import math
+import subprocess
+from pathlib import Path
 
 import numpy as np
 import pytest
 
+from renderer.audio.sound_file import read_sound_file
 from renderer.emotion import NEUTRAL, Emotion, emotion_code
 from renderer.types import SAMPLE_RATE_HZ
 from renderer.voice_emotion import HOP_SAMPLES, LEARNING_S, PAUSE_S, RELAX_S, WINDOW_SAMPLES, VoiceEmotion, voice_of
@@ -141,3 +144,28 @@ def test_what_comes_later_changes_nothing_before() -> None:
     ours = emotions(np.concatenate([begun, voice(2.0, 5.0, 9.0, seed=1)]))
     theirs = emotions(np.concatenate([begun, silence(2.0)]))
     assert ours[: 25 * 6] == theirs[: 25 * 6]
+
+
+TEXT = "Please open the window. Many people may be moving by boat. Five brave foxes found a warm house above the river. "
+
+
+def spoken(path: Path, voice_name: str, text: str, pitch: int, amplitude: int) -> np.ndarray:
+    words = ["espeak-ng", "-v", voice_name, "-s", "150", "-p", str(pitch), "-a", str(amplitude), "-w", str(path), text]
+    subprocess.run(words, check=True)
+    return read_sound_file(path)
+
+
+@pytest.mark.parametrize("voice_name", ["en-us+m3", "en-us+f3"])
+@pytest.mark.parametrize(
+    ("pitch", "amplitude", "category"), [(75, 120, "happy"), (25, 120, "angry"), (75, 30, "fearful"), (25, 30, "sad"), (50, 60, None)]
+)
+def test_a_speaking_voice_is_followed(tmp_path: Path, voice_name: str, pitch: int, amplitude: int, category: str | None) -> None:
+    usual, other = spoken(tmp_path / "a.wav", voice_name, 2 * TEXT, 50, 60), spoken(tmp_path / "b.wav", voice_name, TEXT, pitch, amplitude)
+    found = emotions(np.concatenate([usual, other]))
+    begun = len(usual) // HOP_SAMPLES
+    assert max(emotion.strength for emotion in found[:begun]) < 0.25
+    later = [emotion for emotion in found[begun + 50 :] if emotion.strength > 0.1]
+    if category is None:
+        assert later == []
+    else:
+        assert {emotion.category for emotion in later} == {category} and len(later) > 0.8 * len(found[begun + 50 :])
