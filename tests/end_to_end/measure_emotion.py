@@ -10,8 +10,9 @@ visible_*        from the page's request to the first picture that differs from 
 step_*           between two pictures that follow each other, 0...255 grey levels: `rms` over the face, `peak` the cell that changes most.
                  Of the blinking avatar, of the one at rest, and while the dial is turned
 frames_lost_*    frames by RTP time stamp (frame k is k * 3600) that never reached the screen, at rest and while the dial is turned
-server, receive  medians of the whole time: what a picture takes to be rendered and how long sound and picture are kept (`stats`), and the
-                 time from a picture's first packet to the decoded one in the browser, ms
+answer_p50_ms    from the request to the server's word that it is set: the messages' part of the way
+server_*         medians of the whole time, by `stats`: how long sound and picture are kept, a picture's rendering, pictures that wait
+receive_ms       from a picture's first packet to the decoded one, by the browser, median
 late_*           frames for which the server showed the last picture again, by its own count, per cent, of the same two times
 """
 
@@ -67,11 +68,12 @@ BY_HAND = 0.6
 """Weights of emotions made by hand."""
 
 WATCH = """([[left, top, right, bottom], cells]) => {
-  const video = document.querySelector("video"), seen = (window.__dial = { pictures: [], requests: [], marks: [], stats: [] });
+  const video = document.querySelector("video"), seen = (window.__dial = { pictures: [], requests: [], marks: [], stats: [], states: [] });
   const canvas = new OffscreenCanvas(cells, cells), context = canvas.getContext("2d", { willReadFrequently: true });
   context.imageSmoothingQuality = "high";
   visavis.session.addEventListener("stats", ({ detail }) =>
     seen.stats.push([detail.latency_ms, detail.render_ms, detail.queue, visavis.figures?.receiveMs ?? 0]));
+  visavis.session.addEventListener("state", () => seen.states.push(performance.now()));
   const look = (now, metadata) => {
     const { videoWidth: w, videoHeight: h } = video;
     context.drawImage(video, left * w, top * h, (right - left) * w, (bottom - top) * h, 0, 0, cells, cells);
@@ -241,7 +243,14 @@ def run(page: Page, server: RunningServer, changes: int, period_s: float, is_sil
     )
     late = [_late_percent(before, after) for before, after in itertools.pairwise(counted)]
     latency_ms, render_ms, queue, receive_ms = np.median(np.array(raw["stats"], float), 0).round(1).tolist()
-    times = {"server_latency_ms": latency_ms, "server_render_ms": render_ms, "server_queue": queue, "receive_ms": receive_ms}
+    answers_ms = [min(said - asked for said in raw["states"] if said > asked) for asked in raw["requests"]]
+    times = {
+        "answer_p50_ms": round(float(np.median(answers_ms)), 1),
+        "server_latency_ms": latency_ms,
+        "server_render_ms": render_ms,
+        "server_queue": queue,
+        "receive_ms": receive_ms,
+    }
     return {**dataclasses.asdict(figures), **times, "late_percent_at_rest": late[0], "late_percent_while_turned": late[1]}
 
 
