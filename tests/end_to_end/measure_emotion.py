@@ -75,12 +75,13 @@ WATCH = """([[left, top, right, bottom], cells]) => {
     seen.stats.push([detail.latency_ms, detail.render_ms, detail.queue, visavis.figures?.receiveMs ?? 0]));
   visavis.session.addEventListener("state", () => seen.states.push(performance.now()));
   const look = (now, metadata) => {
+    const shown = performance.now(); // before the picture is looked at, which takes its time
     const { videoWidth: w, videoHeight: h } = video;
     context.drawImage(video, left * w, top * h, (right - left) * w, (bottom - top) * h, 0, 0, cells, cells);
     const { data } = context.getImageData(0, 0, cells, cells);
     let grey = "";
     for (let i = 0; i < data.length; i += 4) grey += String.fromCharCode((2 * data[i] + 5 * data[i + 1] + data[i + 2]) >> 3);
-    seen.pictures.push([performance.now(), metadata.rtpTimestamp, grey]);
+    seen.pictures.push([shown, metadata.rtpTimestamp, grey]);
     video.requestVideoFrameCallback(look);
   };
   video.requestVideoFrameCallback(look);
