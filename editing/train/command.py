@@ -50,6 +50,11 @@ def parser() -> argparse.ArgumentParser:
         action=argparse.BooleanOptionalAction,
         help="learn head poses too (default: where they are estimates; those of synthesize are true)",
     )
+    p.add_argument(
+        "--emotion",
+        action=argparse.BooleanOptionalAction,
+        help="learn the dataset's emotion labels (default: where it has more than one); --no-emotion leaves them off",
+    )
     p.add_argument("--consent", help="of the person shown: who agreed, when, to what; kept in the avatar (asked for where it is missing)")
     p.add_argument("--hold-out", default="none", metavar="none|every:N|last:N", help="frames kept from training, to evaluate on")
     p.add_argument("--seed", type=int, default=0, help="random seed (default 0)")
@@ -88,7 +93,8 @@ def main(argv: list[str]) -> int:
     lpips = open_lpips(arguments.lpips_backbone, arguments.lpips_linear, device)
     config = config_for(arguments, dataset, lpips)
     finest = arguments.finest_resolution or FINEST_RESOLUTION[arguments.preset]
-    field_config = field_config_for(dataset, encoder.spec, arguments.look_ahead_ms, finest)
+    emotional = dataset.has_emotions() if arguments.emotion is None else arguments.emotion
+    field_config = field_config_for(dataset, encoder.spec, arguments.look_ahead_ms, finest, emotional)
     print(describe_device(device, arguments.device, arguments.preset), flush=True)
     print(f"reading {dataset.meta.n_frames} frames and their sound", flush=True)
     clip = TrainingClip(dataset, encoder, field_config, arguments.hold_out)
@@ -153,8 +159,11 @@ def config_for(arguments: argparse.Namespace, dataset: Dataset, lpips: Lpips | N
     return TrainConfig(seed=arguments.seed, threads=arguments.threads, pose_rate=pose_rate, structure=structure, **settings)
 
 
-def field_config_for(dataset: Dataset, encoder: EncoderSpec, look_ahead_ms: float, finest_resolution: int) -> FieldConfig:
-    """The field's shape for a dataset: its head box and regions, the encoder's features, the mean pose."""
+def field_config_for(
+    dataset: Dataset, encoder: EncoderSpec, look_ahead_ms: float, finest_resolution: int, emotional: bool = False
+) -> FieldConfig:
+    """The field's shape for a dataset: its head box and regions, the encoder's features, the mean pose; with an emotion if `emotional`."""
+    from renderer.emotion import EMOTION_DIM
     from renderer.field.config import AudioWindowConfig, FieldConfig, GridConfig, RegionConfig, TorsoConfig
 
     translation = dataset.track.camera_from_head[:, :3, 3].mean(0)
@@ -172,6 +181,7 @@ def field_config_for(dataset: Dataset, encoder: EncoderSpec, look_ahead_ms: floa
             reference_translation=(float(translation[0]), float(translation[1]), float(translation[2])),
         ),
         n_appearances=dataset.meta.n_frames,
+        emotion_dim=EMOTION_DIM if emotional else 0,
     )
 
 
