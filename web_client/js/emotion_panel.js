@@ -42,8 +42,8 @@ export class EmotionPanel {
   showAvatar(avatar) {
     this.#isEmotional = avatar?.emotional === true;
     const reason = element("emotion-reason");
-    reason.hidden = this.#isEmotional;
-    reason.textContent = this.#isEmotional || !avatar ? "" : emotionReason(avatar.title);
+    reason.hidden = this.#isEmotional || !avatar;
+    reason.textContent = reason.hidden ? "" : emotionReason(avatar.title);
     this.#show();
   }
 
