@@ -14,8 +14,8 @@ import numpy as np
 if TYPE_CHECKING:
     from jaxtyping import Float
 
-MAX_STEP = 1.0 / 6.0
-"""Of any component of the code, a frame: the longest way takes six frames, 240 ms."""
+MAX_STEP = 0.2
+"""Of any component of the code, a frame: the longest way takes five frames, 200 ms, and no step is near that of a blink."""
 
 
 class EmotionGlide:

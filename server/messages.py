@@ -45,7 +45,7 @@ class ViewAngles(_Message):
 
 
 class EmotionWish(_Message):
-    """What the dial stands at. The face goes there within a quarter of a second."""
+    """What the dial stands at. The face goes there within 200 ms."""
 
     category: Category
     strength: float = Field(ge=0.0, le=1.0)
