@@ -93,8 +93,7 @@ def main(argv: list[str]) -> int:
     lpips = open_lpips(arguments.lpips_backbone, arguments.lpips_linear, device)
     config = config_for(arguments, dataset, lpips)
     finest = arguments.finest_resolution or FINEST_RESOLUTION[arguments.preset]
-    emotional = dataset.has_emotions() if arguments.emotion is None else arguments.emotion
-    field_config = field_config_for(dataset, encoder.spec, arguments.look_ahead_ms, finest, emotional)
+    field_config = field_config_for(dataset, encoder.spec, arguments.look_ahead_ms, finest, learns_emotion(arguments.emotion, dataset))
     print(describe_device(device, arguments.device, arguments.preset), flush=True)
     print(f"reading {dataset.meta.n_frames} frames and their sound", flush=True)
     clip = TrainingClip(dataset, encoder, field_config, arguments.hold_out)
@@ -157,6 +156,11 @@ def config_for(arguments: argparse.Namespace, dataset: Dataset, lpips: Lpips | N
     settings: dict[str, Any] = {**PRESETS[arguments.preset], **steps}
     structure = "ssim" if lpips is None else f"lpips {lpips.name}"
     return TrainConfig(seed=arguments.seed, threads=arguments.threads, pose_rate=pose_rate, structure=structure, **settings)
+
+
+def learns_emotion(asked: bool | None, dataset: Dataset) -> bool:
+    """Whether the field is to take an emotion: as asked, else where the dataset's labels differ."""
+    return dataset.has_emotions() if asked is None else asked
 
 
 def field_config_for(
