@@ -33,7 +33,7 @@ def parser() -> argparse.ArgumentParser:
     p.add_argument("--out", type=Path, required=True, help="avatar file to write (*.avatar)")
     p.add_argument("--speech", type=Path, nargs="*", default=[], help="more datasets to learn the mouth from (their sound and tracks)")
     p.add_argument("--start-from", help="avatar (file or name) whose weights to begin with: another encoder, a longer clip")
-    p.add_argument("--name", help="name of the avatar (default: the file's stem)")
+    p.add_argument("--name", help="its name (default: the file's stem)")
     p.add_argument("--encoder", default="bundled", help="audio encoder: bundled, a hub name, a folder or an .onnx file")
     p.add_argument("--look-ahead-ms", type=float, default=160.0, help="whole audio look-ahead in ms (default 160)")
     p.add_argument("--preset", choices=("cpu", "gpu", "paper"), default="cpu", help="schedule: two cores, a fast device, RAD-NeRF's own")
@@ -53,7 +53,7 @@ def parser() -> argparse.ArgumentParser:
     p.add_argument(
         "--emotion",
         action=argparse.BooleanOptionalAction,
-        help="learn the dataset's emotion labels (default: where it has more than one); --no-emotion leaves them off",
+        help="learn the dataset's emotion labels (default: where it has several)",
     )
     p.add_argument("--consent", help="of the person shown: who agreed, when, to what; kept in the avatar (asked for where it is missing)")
     p.add_argument("--hold-out", default="none", metavar="none|every:N|last:N", help="frames kept from training, to evaluate on")
