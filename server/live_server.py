@@ -28,6 +28,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from server.messages import Answer, Offer, ServerMessage
+    from server.performance import Performance
     from server.session import Session
     from server.settings import ServerSettings
     from server.worker_messages import Ready
@@ -50,6 +51,10 @@ class NotReady(VisavisError):
     """The render worker is still loading, or starting again."""
 
 
+class UnknownPerformance(VisavisError):
+    """There is none of that id, or it has ended."""
+
+
 class LiveServer:
     """Start it, open sessions, close it."""
 
@@ -66,7 +71,7 @@ class LiveServer:
         """Why the server cannot go on; set together with `failed`."""
         self.failed = asyncio.Event()
         self._became_ready = asyncio.Event()
-        self._sessions: set[Session] = set()
+        self._performances: dict[str, Performance] = {}
         self._closing: set[asyncio.Task[None]] = set()
         self._render: RenderProcess | None = None
         self._keeper: asyncio.Task[None] | None = None
@@ -90,8 +95,8 @@ class LiveServer:
                 await asyncio.gather(task, return_exceptions=True)
         await self.feed.aclose()
         await self.edits.aclose()
-        for session in list(self._sessions):
-            self._finish(session)
+        for performance in self.performances:
+            self._finish(performance)
         await asyncio.gather(*self._closing, return_exceptions=True)
         if self._render is not None:
             await self._render.stop()
@@ -161,7 +166,7 @@ class LiveServer:
 
     @property
     def n_sessions(self) -> int:
-        return len(self._sessions)
+        return len(self._performances)
 
     @property
     def fps(self) -> float:
@@ -170,7 +175,7 @@ class LiveServer:
     @property
     def is_full(self) -> bool:
         """Whether a session must end before another can begin."""
-        return len(self._sessions) + len(self._closing) >= self.max_sessions
+        return len(self._performances) + len(self._closing) >= self.max_sessions
 
     @property
     def latency_ms(self) -> float:
@@ -189,13 +194,44 @@ class LiveServer:
             default_avatar=self.library.default_name,
             size=self.ready.size,
             fps=self.fps,
-            busy=len(self._sessions) >= self.max_sessions,
+            busy=len(self._performances) >= self.max_sessions,
         )
 
     async def open_session(
         self, offer: Offer, notify: Callable[[ServerMessage], None], on_end: Callable[[Session], None]
     ) -> tuple[Session, Answer]:
-        """Raises ServerBusy, NotReady, BadInput (unknown avatar), SdpError, VisavisError."""
+        """A performance for somebody with a WebRTC connection. Raises ServerBusy, NotReady, BadInput (unknown avatar), SdpError,
+        VisavisError."""
+        from server.session import Session
+
+        performance = await self._make_performance(offer.avatar, offer.size, lambda _: on_end(session))
+        session = Session(performance, self.metrics, notify, self.settings.ice_servers)
+        try:
+            answer = await session.answer(offer)
+        except BaseException:
+            self._finish(performance)
+            raise
+        self._has_opened(performance)
+        return session, answer
+
+    async def open_performance(
+        self, avatar: str | None = None, size: int | None = None, on_end: Callable[[Performance], None] = lambda _: None
+    ) -> Performance:
+        """A performance that plays at once and belongs to nobody's connection; it is silent until somebody lets it hear something.
+
+        Raises ServerBusy, NotReady, BadInput (unknown avatar), VisavisError. `on_end` is called if it ends by itself."""
+        performance = await self._make_performance(avatar, size, on_end)
+        try:
+            await performance.open()
+        except BaseException:
+            self._finish(performance)
+            raise
+        performance.play(expects_sound=False)
+        self._has_opened(performance)
+        return performance
+
+    async def _make_performance(self, avatar: str | None, size: int | None, on_end: Callable[[Performance], None]) -> Performance:
+        """Take a place."""
         if self.is_full and self._closing:
             # Whoever comes back at once (a page that reloads) finds the place that is just being freed.
             await asyncio.wait(self._closing)
@@ -204,34 +240,42 @@ class LiveServer:
         if self.is_full:
             self.metrics.sessions_refused.inc()
             raise ServerBusy(f"all {self.max_sessions} places of this server are taken; try again later")
-        from server.session import Session, SessionPlan
+        from server.performance import Performance, PerformancePlan
 
-        plan = SessionPlan(
-            avatar=str(self.library.path(offer.avatar)),
-            size=self._size(offer.size),
+        plan = PerformancePlan(
+            avatar=str(self.library.path(avatar)),
+            size=self._size(size),
             stride=self.ready.stride,
             latency_ms=self.latency_ms,
             adapts_latency=self.settings.latency_ms is None,
             sound_needed=self.ready.sound_needed,
             aspect=self.ready.width / self.ready.size,
-            ice_servers=self.settings.ice_servers,
         )
 
-        def ended(session: Session) -> None:
+        def ended(performance: Performance) -> None:
             self.metrics.sessions_failed.inc()
-            self._finish(session)
-            on_end(session)
+            self._finish(performance)
+            on_end(performance)
 
-        session = Session(plan, self._render, self.library, self.backgrounds, self.metrics, notify, ended)
-        self._sessions.add(session)
-        try:
-            answer = await session.answer(offer)
-        except BaseException:
-            self._finish(session)
-            raise
+        performance = Performance(plan, self._render, self.library, self.backgrounds, self.metrics, ended)
+        self._performances[performance.id] = performance
+        return performance
+
+    def _has_opened(self, performance: Performance) -> None:
         self.metrics.sessions_started.inc()
-        self._preload(plan.size)
-        return session, answer
+        self._preload(performance.size)
+
+    @property
+    def performances(self) -> list[Performance]:
+        """All that run, the oldest first."""
+        return list(self._performances.values())
+
+    def performance(self, name: str) -> Performance:
+        """By its id. Raises UnknownPerformance."""
+        try:
+            return self._performances[name]
+        except KeyError:
+            raise UnknownPerformance(f"no session {name!r} runs here") from None
 
     def _preload(self, size: int) -> None:
         """Have the shelf's avatars ready for a swap."""
@@ -246,18 +290,21 @@ class LiveServer:
                 await listener.news()
                 if (files := self.library.files()) != known:
                     known = files
-                    for size in {session.size for session in self._sessions}:
+                    for size in {performance.size for performance in self.performances}:
                         self._preload(size)
 
     def close_session(self, session: Session) -> None:
         """Give its place back; returns at once, the place is free when all is freed."""
-        self._finish(session)
+        self._finish(session.performance)
 
-    def _finish(self, session: Session) -> None:
-        if session not in self._sessions:
+    def close_performance(self, performance: Performance) -> None:
+        """See `close_session`."""
+        self._finish(performance)
+
+    def _finish(self, performance: Performance) -> None:
+        if self._performances.pop(performance.id, None) is None:
             return
-        self._sessions.discard(session)
-        task = asyncio.create_task(session.aclose())
+        task = asyncio.create_task(performance.aclose())
         self._closing.add(task)
         task.add_done_callback(self._closed)
 
@@ -276,12 +323,15 @@ class LiveServer:
         return self.ready.size if wished >= self.ready.size else max(possible, default=CANDIDATE_SIZES_PX[-1])
 
     def _add_gauges(self) -> None:
-        self.metrics.gauge("sessions", "Sessions that run", lambda: len(self._sessions))
+        self.metrics.gauge("sessions", "Sessions that run", lambda: len(self._performances))
         self.metrics.gauge("sessions_max", "Places for sessions", lambda: self.max_sessions)
-        self.metrics.gauge("pictures_waiting", "Pictures rendered and not yet shown", lambda: sum(s.queue_length for s in self._sessions))
+        self.metrics.gauge("pictures_waiting", "Pictures rendered and not yet shown", self._pictures_waiting)
         self.metrics.gauge("media_memory_bytes", "Memory of the media process", lambda: resident_bytes(None))
         self.metrics.gauge("render_memory_bytes", "Memory of the render worker", self._render_memory)
         self.metrics.gauge("sound_dropped_bytes", "Sound the render worker was too slow to take", self._sound_dropped)
+
+    def _pictures_waiting(self) -> int:
+        return sum(performance.queue_length for performance in self.performances)
 
     def _render_memory(self) -> float:
         return resident_bytes(self._render.pid) if self._render and self._render.pid else 0.0

@@ -98,7 +98,7 @@ class SignallingSocket:
         elif isinstance(message, Bye):
             self._end_session()
         elif self._session is not None:
-            self._session.control(message, self._say)
+            self._session.performance.control(message, self._say)
         elif isinstance(message, Ping):
             self._say(Pong(t=message.t))
         else:
