@@ -17,7 +17,7 @@ from aiortc.mediastreams import MediaStreamError
 from renderer.errors import BadInput
 from server.audio_jitter_buffer import install_direct_buffer
 from server.media_limits import prefer_codecs
-from server.messages import Answer, BadMessage, Error, Offer, Ping, Set, parse_client_message
+from server.messages import Answer, BadMessage, Error, Offer, Ping, Say, Set, StopSaying, parse_client_message
 from server.performance import VOICE_LEAD_S
 from server.sinks.webrtc import WebRtcSink
 from server.timeline import VOICE_RATE_HZ
@@ -182,10 +182,10 @@ class Session:
             except BadMessage as error:
                 reply(Error(code="bad_message", message=str(error)))
                 return
-            if isinstance(message, Set | Ping):
+            if isinstance(message, Set | Ping | Say | StopSaying):
                 self.performance.control(message, reply)
             else:
-                reply(Error(code="bad_message", message=f"{message.type!r} belongs on the socket; set and ping are read here"))
+                reply(Error(code="bad_message", message=f"{message.type!r} belongs on the socket; set, ping, say and stop are read here"))
 
 
 def mono(frame: av.AudioFrame) -> Int16[np.ndarray, " n"]:

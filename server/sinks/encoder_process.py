@@ -59,6 +59,10 @@ class EncoderProcess:
         self.progress = EncoderProgress(0.0, 0, 0)
 
     @property
+    def target(self) -> str:
+        return self._options.target
+
+    @property
     def dropped_pictures(self) -> int:
         """That were left out because the encoder was slow."""
         return self._queue.dropped_pictures
