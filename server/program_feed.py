@@ -99,9 +99,8 @@ class ProgramFeed:
             performance = await self._performance(begin)
             stop_listening = performance.listen(self._say)
             self._say(self._prepare(begin, performance))
-            tasks = [
-                asyncio.create_task(work) for work in (self._send_all(), self._read_all(performance), self._over.wait(), self._encode())
-            ]
+            work = (self._send_all(), self._read_all(performance), self._encode(), self._wait_for_end())
+            tasks = [asyncio.create_task(part) for part in work]
             performance.sinks.add(self)
             await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
         except VisavisError as error:
@@ -133,6 +132,9 @@ class ProgramFeed:
     async def aclose(self) -> None:
         """The session has ended."""
         self._over.set()
+
+    async def _wait_for_end(self) -> None:
+        await self._over.wait()
 
     async def _encode(self) -> None:
         if self._encoder is None:
