@@ -298,7 +298,7 @@ def test_server_says_a_text_without_a_browser(studio: Studio, tmp_path: Path, to
     ):
         deadline_s = time.monotonic() + PATIENCE_S
         while len(received.pictures_s) < 50:
-            assert time.monotonic() < deadline_s, "nothing was published"
+            assert time.monotonic() < deadline_s, f"nothing was published: {ask(server, 'GET', 'api/publications')}, {server.lines}"
             time.sleep(0.1)
         (session,) = ask(server, "GET", "api/sessions")["sessions"]
         assert session["playing"] and session["sinks"] == 1
