@@ -21,15 +21,21 @@ from server.messages import Hello
 from server.metrics import Metrics, resident_bytes
 from server.render_process import RenderProcess
 from server.shelf_feed import ShelfFeed
+from server.sinks.publication import Publications
+from server.sinks.recording import RecordingLimits, Recordings
 from server.sizing import CANDIDATE_SIZES_PX, affordable_sessions, automatic_latency_ms
+from server.text_to_speech import TextToSpeech
 from server.worker_messages import Preload, WorkerOptions
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
     from server.messages import Answer, Offer, ServerMessage
+    from server.performance import Performance
     from server.session import Session
     from server.settings import ServerSettings
+    from server.sinks.publication import Publication
+    from server.sinks.recording import Recording
     from server.worker_messages import Ready
 
 logger = logging.getLogger(__name__)
@@ -50,6 +56,10 @@ class NotReady(VisavisError):
     """The render worker is still loading, or starting again."""
 
 
+class UnknownPerformance(VisavisError):
+    """There is none of that id, or it has ended."""
+
+
 class LiveServer:
     """Start it, open sessions, close it."""
 
@@ -61,37 +71,58 @@ class LiveServer:
         self.feed = ShelfFeed(self.library)
         self.edits = EditJobs(settings.shelf, self.library, self.feed.announce, settings.edit_threads)
         self.metrics = Metrics()
+        self.recordings = Recordings(
+            settings.recordings_folder, RecordingLimits(60 * settings.recording_minutes, int(1e6 * settings.recording_mb))
+        )
+        self.publications = Publications()
+        self.speech_engine = TextToSpeech(settings.speech_command)
+        if settings.say is not None and self.speech_engine.missing is not None:
+            raise VisavisError(self.speech_engine.missing)
         self.ready: Ready | None = None
         self.failure: VisavisError | None = None
         """Why the server cannot go on; set together with `failed`."""
         self.failed = asyncio.Event()
         self._became_ready = asyncio.Event()
-        self._sessions: set[Session] = set()
+        self._performances: dict[str, Performance] = {}
         self._closing: set[asyncio.Task[None]] = set()
         self._render: RenderProcess | None = None
         self._keeper: asyncio.Task[None] | None = None
         self._preloader: asyncio.Task[None] | None = None
+        self._sayer: asyncio.Task[None] | None = None
         self._add_gauges()
 
     async def start(self) -> None:
         """Start the worker's process; `wait_ready` waits until it has loaded everything."""
+        for name in await asyncio.to_thread(self.recordings.name_unfinished):
+            logger.info("a recording that was not finished plays: %s", name)
         self._render = RenderProcess(self._worker_options())
         await self._render.spawn()
         self.edits.start()
         self.feed.start()
         self._preloader = asyncio.create_task(self._preload_new())
         self._keeper = asyncio.create_task(self._keep_rendering(self._render))
+        if self.settings.say is not None:
+            self._sayer = asyncio.create_task(self._say_at_start(self.settings.say))
+
+    async def _say_at_start(self, text: str) -> None:
+        """In a session of its own, which stays for viewers and more texts."""
+        await self.wait_ready()
+        try:
+            performance = await self.open_performance()
+            performance.say(text)
+        except VisavisError as error:
+            self._fail(error)
 
     async def aclose(self) -> None:
         """End every session, the edit that runs, the worker and its memory."""
-        for task in (self._keeper, self._preloader):
+        for task in (self._sayer, self._keeper, self._preloader):
             if task is not None:
                 task.cancel()
                 await asyncio.gather(task, return_exceptions=True)
         await self.feed.aclose()
         await self.edits.aclose()
-        for session in list(self._sessions):
-            self._finish(session)
+        for performance in self.performances:
+            self._finish(performance)
         await asyncio.gather(*self._closing, return_exceptions=True)
         if self._render is not None:
             await self._render.stop()
@@ -161,7 +192,7 @@ class LiveServer:
 
     @property
     def n_sessions(self) -> int:
-        return len(self._sessions)
+        return len(self._performances)
 
     @property
     def fps(self) -> float:
@@ -170,7 +201,7 @@ class LiveServer:
     @property
     def is_full(self) -> bool:
         """Whether a session must end before another can begin."""
-        return len(self._sessions) + len(self._closing) >= self.max_sessions
+        return len(self._performances) + len(self._closing) >= self.max_sessions
 
     @property
     def latency_ms(self) -> float:
@@ -189,13 +220,44 @@ class LiveServer:
             default_avatar=self.library.default_name,
             size=self.ready.size,
             fps=self.fps,
-            busy=len(self._sessions) >= self.max_sessions,
+            busy=len(self._performances) >= self.max_sessions,
         )
 
     async def open_session(
         self, offer: Offer, notify: Callable[[ServerMessage], None], on_end: Callable[[Session], None]
     ) -> tuple[Session, Answer]:
-        """Raises ServerBusy, NotReady, BadInput (unknown avatar), SdpError, VisavisError."""
+        """A performance for somebody with a WebRTC connection. Raises ServerBusy, NotReady, BadInput (unknown avatar), SdpError,
+        VisavisError."""
+        from server.session import Session
+
+        performance = await self._make_performance(offer.avatar, offer.size, lambda _: on_end(session))
+        session = Session(performance, self.metrics, notify, self.settings.ice_servers)
+        try:
+            answer = await session.answer(offer)
+        except BaseException:
+            self._finish(performance)
+            raise
+        self._has_opened(performance)
+        return session, answer
+
+    async def open_performance(
+        self, avatar: str | None = None, size: int | None = None, on_end: Callable[[Performance], None] = lambda _: None
+    ) -> Performance:
+        """A performance that plays at once and belongs to nobody's connection; it is silent until somebody lets it hear something.
+
+        Raises ServerBusy, NotReady, BadInput (unknown avatar), VisavisError. `on_end` is called if it ends by itself."""
+        performance = await self._make_performance(avatar, size, on_end)
+        try:
+            await performance.open()
+        except BaseException:
+            self._finish(performance)
+            raise
+        performance.play(expects_sound=False)
+        self._has_opened(performance)
+        return performance
+
+    async def _make_performance(self, avatar: str | None, size: int | None, on_end: Callable[[Performance], None]) -> Performance:
+        """Take a place."""
         if self.is_full and self._closing:
             # Whoever comes back at once (a page that reloads) finds the place that is just being freed.
             await asyncio.wait(self._closing)
@@ -204,34 +266,61 @@ class LiveServer:
         if self.is_full:
             self.metrics.sessions_refused.inc()
             raise ServerBusy(f"all {self.max_sessions} places of this server are taken; try again later")
-        from server.session import Session, SessionPlan
+        from server.performance import Performance, PerformancePlan
 
-        plan = SessionPlan(
-            avatar=str(self.library.path(offer.avatar)),
-            size=self._size(offer.size),
+        plan = PerformancePlan(
+            avatar=str(self.library.path(avatar)),
+            size=self._size(size),
             stride=self.ready.stride,
             latency_ms=self.latency_ms,
             adapts_latency=self.settings.latency_ms is None,
             sound_needed=self.ready.sound_needed,
             aspect=self.ready.width / self.ready.size,
-            ice_servers=self.settings.ice_servers,
         )
 
-        def ended(session: Session) -> None:
+        def ended(performance: Performance) -> None:
             self.metrics.sessions_failed.inc()
-            self._finish(session)
-            on_end(session)
+            self._finish(performance)
+            on_end(performance)
 
-        session = Session(plan, self._render, self.library, self.backgrounds, self.metrics, notify, ended)
-        self._sessions.add(session)
-        try:
-            answer = await session.answer(offer)
-        except BaseException:
-            self._finish(session)
-            raise
+        performance = Performance(plan, self._render, self.library, self.backgrounds, self.metrics, ended, self.speech_engine)
+        self._performances[performance.id] = performance
+        return performance
+
+    def _has_opened(self, performance: Performance) -> None:
         self.metrics.sessions_started.inc()
-        self._preload(plan.size)
-        return session, answer
+        self._preload(performance.size)
+        for url in self.settings.publish:
+            if not self.publications.runs(url):
+                self.publish(performance, url)
+
+    # ---- where they go
+
+    def publish(self, performance: Performance, url: str) -> Publication:
+        """Send a performance to a stream server until one of both ends. Raises BadInput."""
+        publication = self.publications.make(url, performance.id)
+        performance.sinks.add(publication)
+        publication.start(performance.sinks.remove)
+        return publication
+
+    def record(self, performance: Performance, container: str) -> Recording:
+        """Record a performance to a file of the recordings' folder. Raises RecordingRefused, NoRoom, BadInput."""
+        recording = self.recordings.make(container, performance.id, performance.state.avatar)
+        performance.sinks.add(recording)
+        recording.start(performance.sinks.remove)
+        return recording
+
+    @property
+    def performances(self) -> list[Performance]:
+        """All that run, the oldest first."""
+        return list(self._performances.values())
+
+    def performance(self, name: str) -> Performance:
+        """By its id. Raises UnknownPerformance."""
+        try:
+            return self._performances[name]
+        except KeyError:
+            raise UnknownPerformance(f"no session {name!r} runs here") from None
 
     def _preload(self, size: int) -> None:
         """Have the shelf's avatars ready for a swap."""
@@ -246,18 +335,21 @@ class LiveServer:
                 await listener.news()
                 if (files := self.library.files()) != known:
                     known = files
-                    for size in {session.size for session in self._sessions}:
+                    for size in {performance.size for performance in self.performances}:
                         self._preload(size)
 
     def close_session(self, session: Session) -> None:
         """Give its place back; returns at once, the place is free when all is freed."""
-        self._finish(session)
+        self._finish(session.performance)
 
-    def _finish(self, session: Session) -> None:
-        if session not in self._sessions:
+    def close_performance(self, performance: Performance) -> None:
+        """See `close_session`."""
+        self._finish(performance)
+
+    def _finish(self, performance: Performance) -> None:
+        if self._performances.pop(performance.id, None) is None:
             return
-        self._sessions.discard(session)
-        task = asyncio.create_task(session.aclose())
+        task = asyncio.create_task(performance.aclose())
         self._closing.add(task)
         task.add_done_callback(self._closed)
 
@@ -276,12 +368,15 @@ class LiveServer:
         return self.ready.size if wished >= self.ready.size else max(possible, default=CANDIDATE_SIZES_PX[-1])
 
     def _add_gauges(self) -> None:
-        self.metrics.gauge("sessions", "Sessions that run", lambda: len(self._sessions))
+        self.metrics.gauge("sessions", "Sessions that run", lambda: len(self._performances))
         self.metrics.gauge("sessions_max", "Places for sessions", lambda: self.max_sessions)
-        self.metrics.gauge("pictures_waiting", "Pictures rendered and not yet shown", lambda: sum(s.queue_length for s in self._sessions))
+        self.metrics.gauge("pictures_waiting", "Pictures rendered and not yet shown", self._pictures_waiting)
         self.metrics.gauge("media_memory_bytes", "Memory of the media process", lambda: resident_bytes(None))
         self.metrics.gauge("render_memory_bytes", "Memory of the render worker", self._render_memory)
         self.metrics.gauge("sound_dropped_bytes", "Sound the render worker was too slow to take", self._sound_dropped)
+
+    def _pictures_waiting(self) -> int:
+        return sum(performance.queue_length for performance in self.performances)
 
     def _render_memory(self) -> float:
         return resident_bytes(self._render.pid) if self._render and self._render.pid else 0.0

@@ -15,6 +15,9 @@ from typing import TYPE_CHECKING, Any, NoReturn
 
 from renderer.backends.base import MAX_SIZE_PX, MIN_SIZE_PX
 from renderer.errors import BadInput
+from server.messages import MAX_TEXT
+from server.sinks.publication import check_address
+from server.text_to_speech import DEFAULT_COMMAND, check_command
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -23,6 +26,8 @@ DEVICES = ("auto", "cpu", "cuda")
 LOG_LEVELS = ("debug", "info", "warning", "error")
 MIN_LATENCY_MS, MAX_LATENCY_MS = 100.0, 2000.0
 MAX_SESSIONS = 64
+MAX_RECORDING_MINUTES = 24 * 60.0
+MAX_RECORDING_MB = 1e6
 
 
 @dataclass(frozen=True)
@@ -55,6 +60,18 @@ class ServerSettings:
     """secret of the page's address; auto off this machine: made anew at each start and printed"""
     ice_servers: tuple[str, ...] = ()
     """STUN or TURN servers (stun:host:port), for browsers behind another router; default none"""
+    recordings: Path | None = None
+    """folder for recordings; default: visavis/recordings among your data"""
+    recording_minutes: float = 120.0
+    """a recording ends after so many minutes"""
+    recording_mb: float = 4000.0
+    """or when its file has so many MB"""
+    publish: tuple[str, ...] = ()
+    """send the first session to a stream server, rtmp://host/app/key or srt://host:port; default none"""
+    say: str | None = None
+    """begin a session that says this text, without a browser"""
+    speech_command: str = DEFAULT_COMMAND
+    """text-to-speech program: reads text, or has {text} in it; writes sound, or has {file} in it"""
     log_level: str = "info"
     """debug, info, warning or error"""
 
@@ -79,6 +96,17 @@ class ServerSettings:
             raise BadInput(f"avatars {str(self.avatars)!r}: not a folder")
         if self.token is not None and not self.token:
             raise BadInput("token '': an empty token protects nothing; leave it out, or give one")
+        if not 0 < self.recording_minutes <= MAX_RECORDING_MINUTES:
+            raise BadInput(f"recording_minutes {self.recording_minutes:g}: more than 0 and at most {MAX_RECORDING_MINUTES:g} is possible")
+        if not 1 <= self.recording_mb <= MAX_RECORDING_MB:
+            raise BadInput(f"recording_mb {self.recording_mb:g}: 1 to {MAX_RECORDING_MB:g} is possible")
+        if self.recordings is not None and self.recordings.exists() and not self.recordings.is_dir():
+            raise BadInput(f"recordings {str(self.recordings)!r}: not a folder")
+        if self.say is not None and not 0 < len(self.say.strip()) <= MAX_TEXT:
+            raise BadInput(f"say: a text of 1 to {MAX_TEXT} characters is possible, not {len(self.say.strip())}")
+        for address in self.publish:
+            check_address(address)
+        check_command(self.speech_command)
         for server in self.ice_servers:
             if server.split(":")[0] not in ("stun", "turn", "turns"):
                 raise BadInput(f"ice_servers {server!r}: stun:host:port or turn:host:port is possible")
@@ -96,10 +124,12 @@ class ServerSettings:
     @property
     def shelf(self) -> Path:
         """Where avatars are looked for and new styles are put; need not exist yet."""
-        if self.avatars is not None:
-            return self.avatars.absolute()
-        data = os.environ.get("XDG_DATA_HOME")
-        return (Path(data) if data else Path.home() / ".local" / "share") / "visavis" / "avatars"
+        return self.avatars.absolute() if self.avatars is not None else _data_folder() / "avatars"
+
+    @property
+    def recordings_folder(self) -> Path:
+        """Where recordings are put; need not exist yet."""
+        return self.recordings.absolute() if self.recordings is not None else _data_folder() / "recordings"
 
     @property
     def edit_threads(self) -> int:
@@ -112,6 +142,12 @@ class ServerSettings:
             return self.threads
         cores = os.cpu_count() or 1
         return min(4, cores, max(2, cores // 2))
+
+
+def _data_folder() -> Path:
+    """The user's own, of this program."""
+    data = os.environ.get("XDG_DATA_HOME")
+    return (Path(data) if data else Path.home() / ".local" / "share") / "visavis"
 
 
 _AUTO = ("size", "threads", "max_sessions", "latency_ms", "token")
@@ -138,6 +174,12 @@ _FLAGS = {
     "latency_ms": _Flag("MS", float),
     "token": _Flag("TEXT", str),
     "ice_servers": _Flag("URL,…", lambda text: tuple(part for part in text.split(",") if part)),
+    "recordings": _Flag("DIR", Path),
+    "recording_minutes": _Flag("MIN", float),
+    "recording_mb": _Flag("MB", float),
+    "publish": _Flag("URL,…", lambda text: tuple(part for part in text.split(",") if part)),
+    "say": _Flag("TEXT", str),
+    "speech_command": _Flag("TEXT", str),
     "log_level": _Flag("LEVEL", str),
 }
 

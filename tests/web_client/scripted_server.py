@@ -130,6 +130,9 @@ class ScriptedServer:
         self.is_mute = False
         """Whether it has stopped answering, with its sockets and media as they are."""
         self.received: list[dict[str, Any]] = []
+        self.recording: dict[str, Any] = {}
+        self.recording_refusal: str | None = None
+        """Why the next recording cannot begin."""
         self.connections = 0
 
     def __enter__(self) -> ScriptedServer:
@@ -204,6 +207,27 @@ class ScriptedServer:
             @app.get("/api/edits/options")
             def options() -> dict[str, Any]:
                 return {"available": False, "reason": "nothing is installed"}
+
+        @app.post("/api/recordings", status_code=201)
+        def record(wish: dict[str, str]) -> dict[str, Any]:
+            if self.recording_refusal is not None:
+                raise HTTPException(507, self.recording_refusal)
+            self.recording = {"id": "r1", "session": wish["session"], "name": "take.mp4", "state": "running", "seconds": 0.0,
+                              "n_bytes": 0, "reason": None, "file": None}  # fmt: skip
+            return self.recording
+
+        @app.get("/api/recordings/r1")
+        def recording() -> dict[str, Any]:
+            return self.recording
+
+        @app.delete("/api/recordings/r1")
+        def stop_recording() -> dict[str, Any]:
+            self.recording |= {"state": "ended", "n_bytes": 2_500_000, "file": "api/recordings/r1/file"}
+            return self.recording
+
+        @app.get("/api/recordings/r1/file")
+        def recording_file() -> Response:
+            return Response(b"a film", media_type="video/mp4")
 
         @app.get("/api/avatars")
         def avatars() -> dict[str, Any]:

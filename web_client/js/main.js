@@ -11,6 +11,7 @@ import { FigureBook, FrameRate } from "./figures.js";
 import { LevelMeter } from "./level_meter.js";
 import * as words from "./messages.js";
 import { Microphone } from "./microphone.js";
+import { RecordPanel } from "./record_panel.js";
 import { ScenePanel } from "./scene_panel.js";
 import { Session, isWebRtcSupported } from "./session.js";
 import { loadSettings, saveSettings } from "./settings.js";
@@ -57,6 +58,13 @@ const scenePanel = new ScenePanel({
   view: (angles) => session.set({ view: angles }),
   background: (background) => session.set({ background }),
   upload: (file) => studio.upload(file),
+});
+
+const recordPanel = new RecordPanel({
+  start: (id) => studio.record(id),
+  stop: (id) => studio.stopRecording(id),
+  look: (id) => studio.recording(id),
+  at: where.at,
 });
 
 const emotionPanel = new EmotionPanel({
@@ -124,6 +132,7 @@ function enter(phase, more = {}) {
   situation = { phase, ...more };
   view.showPhase(phase);
   scenePanel.showLive(phase === "live");
+  recordPanel.showSession(phase === "live" ? session.id : null);
   showStatus();
 }
 

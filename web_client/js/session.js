@@ -50,6 +50,8 @@ export class Session extends EventTarget {
   phase = "idle";
   /** @type {RTCPeerConnection|null} */
   peer = null;
+  /** The server's name of the session that was begun last. @type {string|null} */
+  id = null;
   /** Round trip of the last ping, null before the first. @type {number|null} */
   pongMs = null;
   /** The last error, null after a good connection. @type {SessionError|null} */
@@ -176,8 +178,9 @@ export class Session extends EventTarget {
       size: null,
       token: this.#where.token,
     });
-    const { sdp, latency_ms: latencyMs } = await answer;
+    const { sdp, session, latency_ms: latencyMs } = await answer;
     if (!isCurrent()) return;
+    this.id = session;
     this.#tell("stats", { latency_ms: latencyMs });
     try {
       await peer.setRemoteDescription({ type: "answer", sdp });
