@@ -1,4 +1,4 @@
-"""The HTTP face: the page, health, metrics, the avatars' names, and the signalling socket."""
+"""The HTTP face: the page, health, metrics, the avatars' names, WHIP and WHEP, and the signalling socket."""
 
 from __future__ import annotations
 
@@ -21,6 +21,7 @@ from server.messages import AvatarInfo  # noqa: TC001 (pydantic reads it)
 from server.metrics import CONTENT_TYPE
 from server.signalling import SignallingSocket
 from server.studio_api import add_studio
+from server.whip_api import add_whip
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
@@ -120,6 +121,8 @@ def create_application(server: LiveServer, access: Access) -> FastAPI:
         return Response(await asyncio.to_thread(encode_picture, picture, "mjpeg"), media_type="image/jpeg")
 
     add_studio(app, access, server.library, server.edits, server.backgrounds, server.feed, require_token)
+
+    add_whip(app, access, server, require_token)
 
     @app.get("/docs", response_class=HTMLResponse, include_in_schema=False)
     async def docs() -> str:

@@ -195,6 +195,7 @@ class LiveServer:
             size=self.ready.size,
             fps=self.fps,
             busy=len(self._performances) >= self.max_sessions,
+            ice_servers=self.settings.ice.current(),
         )
 
     async def open_session(
@@ -205,7 +206,7 @@ class LiveServer:
         from server.session import Session
 
         performance = await self._make_performance(offer.avatar, offer.size, lambda _: on_end(session))
-        session = Session(performance, self.metrics, notify, self.settings.ice_servers)
+        session = Session(performance, self.metrics, notify, self.settings.ice)
         try:
             answer = await session.answer(offer)
         except BaseException:
@@ -215,18 +216,24 @@ class LiveServer:
         return session, answer
 
     async def open_performance(
-        self, avatar: str | None = None, size: int | None = None, on_end: Callable[[Performance], None] = lambda _: None
+        self,
+        avatar: str | None = None,
+        size: int | None = None,
+        on_end: Callable[[Performance], None] = lambda _: None,
+        plays: bool = True,
     ) -> Performance:
         """A performance that plays at once and belongs to nobody's connection; it is silent until somebody lets it hear something.
 
-        Raises ServerBusy, NotReady, BadInput (unknown avatar), VisavisError. `on_end` is called if it ends by itself."""
+        Raises ServerBusy, NotReady, BadInput (unknown avatar), VisavisError. `on_end`: it ended by itself. `plays`: if not, whoever
+        brings the sound calls `play` when it comes."""
         performance = await self._make_performance(avatar, size, on_end)
         try:
             await performance.open()
         except BaseException:
             self._finish(performance)
             raise
-        performance.play(expects_sound=False)
+        if plays:
+            performance.play(expects_sound=False)
         self._has_opened(performance)
         return performance
 
@@ -276,6 +283,14 @@ class LiveServer:
             return self._performances[name]
         except KeyError:
             raise UnknownPerformance(f"no session {name!r} runs here") from None
+
+    @property
+    def speaking(self) -> Performance:
+        """The one in which somebody spoke last; where nobody has spoken yet, the newest. Raises UnknownPerformance where none plays."""
+        playing = [performance for performance in reversed(self.performances) if performance.is_playing and not performance.is_over]
+        if not playing:
+            raise UnknownPerformance("nobody speaks here now")
+        return max(playing, key=lambda performance: performance.last_spoken_s)
 
     def _preload(self, size: int) -> None:
         """Have the shelf's avatars ready for a swap."""

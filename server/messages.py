@@ -15,7 +15,7 @@ from renderer.view import MAX_PITCH_DEG, MAX_YAW_DEG, MAX_ZOOM
 MAX_MESSAGE_BYTES = 64 * 1024
 """Longest message a client may send; an offer of a browser has about 6 kB."""
 
-ErrorCode = Literal["busy", "bad_message", "bad_sdp", "unknown_avatar", "unknown_background", "unauthorised", "internal"]
+ErrorCode = Literal["busy", "bad_message", "bad_sdp", "unknown_avatar", "unknown_background", "unauthorised", "no_candidates", "internal"]
 
 
 class _Message(BaseModel):
@@ -90,6 +90,15 @@ class AvatarInfo(_Message):
     """Whether it can be edited: it holds what was said in its training clip."""
 
 
+class IceServer(_Message):
+    """A STUN or TURN server, as WebRTC's RTCIceServer has it."""
+
+    urls: str
+    username: str | None = None
+    """Of a TURN server; time-limited where the server has a shared secret."""
+    credential: str | None = None
+
+
 class Hello(_Message):
     """First message on a socket."""
 
@@ -101,6 +110,8 @@ class Hello(_Message):
     fps: float
     busy: bool
     """True: an offer would be answered with the error `busy` now."""
+    ice_servers: list[IceServer] = []
+    """For the page's connection; their credentials are good for the next hours."""
 
 
 class Answer(_Message):

@@ -15,6 +15,8 @@ from typing import TYPE_CHECKING, Any, NoReturn
 
 from renderer.backends.base import MAX_SIZE_PX, MIN_SIZE_PX
 from renderer.errors import BadInput
+from server.ice import IceServers
+from server.udp_ports import UdpPorts
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -54,7 +56,15 @@ class ServerSettings:
     token: str | None = None
     """secret of the page's address; auto off this machine: made anew at each start and printed"""
     ice_servers: tuple[str, ...] = ()
-    """STUN or TURN servers (stun:host:port), for browsers behind another router; default none"""
+    """STUN and TURN servers for media through routers (stun:host:port, turn:host:port?transport=tcp); default none"""
+    turn_username: str | None = None
+    """name at the TURN servers"""
+    turn_password: str | None = None
+    """and the password; better in a file than here, where the system's list of processes shows it"""
+    turn_secret: str | None = None
+    """secret shared with the TURN servers (coturn: static-auth-secret), in place of name and password"""
+    ice_ports: UdpPorts | None = None
+    """UDP ports for media, such as 50000-50100; auto: any free ones"""
     log_level: str = "info"
     """debug, info, warning or error"""
 
@@ -79,9 +89,11 @@ class ServerSettings:
             raise BadInput(f"avatars {str(self.avatars)!r}: not a folder")
         if self.token is not None and not self.token:
             raise BadInput("token '': an empty token protects nothing; leave it out, or give one")
-        for server in self.ice_servers:
-            if server.split(":")[0] not in ("stun", "turn", "turns"):
-                raise BadInput(f"ice_servers {server!r}: stun:host:port or turn:host:port is possible")
+        _ = self.ice  # raises BadInput
+
+    @property
+    def ice(self) -> IceServers:
+        return IceServers(self.ice_servers, self.turn_username, self.turn_password, self.turn_secret)
 
     @property
     def is_local(self) -> bool:
@@ -114,7 +126,7 @@ class ServerSettings:
         return min(4, cores, max(2, cores // 2))
 
 
-_AUTO = ("size", "threads", "max_sessions", "latency_ms", "token")
+_AUTO = ("size", "threads", "max_sessions", "latency_ms", "token", "ice_ports")
 """Fields where the word auto stands for None."""
 
 
@@ -138,6 +150,10 @@ _FLAGS = {
     "latency_ms": _Flag("MS", float),
     "token": _Flag("TEXT", str),
     "ice_servers": _Flag("URL,…", lambda text: tuple(part for part in text.split(",") if part)),
+    "turn_username": _Flag("NAME", str),
+    "turn_password": _Flag("TEXT", str),
+    "turn_secret": _Flag("TEXT", str),
+    "ice_ports": _Flag("A-B", UdpPorts.parse),
     "log_level": _Flag("LEVEL", str),
 }
 
