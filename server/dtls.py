@@ -2,7 +2,8 @@
 
 aiortc's own certificate is ECDSA, and so are all cipher suites it allows. That is enough where aiortc is the DTLS server. As a client,
 which it is in every answer to an ordinary offer, it meets servers with RSA certificates: GStreamer up to 1.22 and all that is built on it
-make no other. Both sides are still known by the fingerprints in the SDP, not by the kind of their keys.
+make no other. Both sides are still known by the fingerprints in the SDP, not by the kind of their keys. What stays impossible is a
+certificate on the curve P-224, which OpenSSL 4 does not speak: FFmpeg with GnuTLS makes such ones unless it is given another.
 """
 
 from __future__ import annotations

@@ -15,12 +15,16 @@ import av
 import httpx
 import numpy as np
 import pytest
+from aiortc import RTCCertificate
+from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat
 
 from tests.server.peer import bursts, join
 from tests.server.running_server import RunningServer, start_server
 from tests.server.whip_client import SDP, WhipClient
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
     from tests.server.conftest import Studio
 
 TOKEN = "s3cret"
@@ -207,12 +211,14 @@ async def test_whip_is_for_those_with_the_token(server: RunningServer, http: htt
 FFMPEG_WHIP_S = 4
 
 
-def test_whip_takes_ffmpegs_publisher(server: RunningServer) -> None:
-    """The muxer in PyAV's wheels; it always sends H.264 beside its Opus."""
+def test_whip_takes_ffmpegs_publisher(server: RunningServer, tmp_path: Path) -> None:
+    """The muxer in PyAV's wheels; it sends H.264 too. Left alone, its GnuTLS makes a certificate that OpenSSL 4 refuses."""
+    certificate, key = write_certificate(tmp_path)
     if "whip" not in av.formats_available:
         pytest.fail("this PyAV has no whip muxer")
     base = server.url.partition("?")[0]
-    with av.open(f"{base}whip", "w", format="whip", options={"authorization": TOKEN, "handshake_timeout": "20000"}) as output:
+    options = {"authorization": TOKEN, "handshake_timeout": "20000", "cert_file": str(certificate), "key_file": str(key)}
+    with av.open(f"{base}whip", "w", format="whip", options=options) as output:
         video = output.add_stream("libx264", rate=25, options={"profile": "baseline", "tune": "zerolatency"})
         video.width = video.height = 64
         video.pix_fmt = "yuv420p"
@@ -236,6 +242,15 @@ def test_whip_takes_ffmpegs_publisher(server: RunningServer) -> None:
     while _health(base)["sessions"]:
         assert time.monotonic() < deadline_s, "the session ends with its publisher's DELETE"
         time.sleep(0.1)
+
+
+def write_certificate(folder: Path) -> tuple[Path, Path]:
+    """An ECDSA certificate as browsers make them, and its key."""
+    made = RTCCertificate.generateCertificate()
+    certificate, key = folder / "certificate.pem", folder / "key.pem"
+    certificate.write_bytes(made._cert.public_bytes(Encoding.PEM))
+    key.write_bytes(made._key.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption()))
+    return certificate, key
 
 
 def _health(base: str) -> dict[str, Any]:
