@@ -17,8 +17,10 @@ from renderer.avatar_file import read_poster
 from renderer.errors import VisavisError
 from renderer.images import encode_picture
 from server.api_page import api_page
+from server.media_api import add_media
 from server.messages import AvatarInfo  # noqa: TC001 (pydantic reads it)
 from server.metrics import CONTENT_TYPE
+from server.program_feed import ProgramFeed
 from server.signalling import SignallingSocket
 from server.studio_api import add_studio
 from server.whip_api import add_whip
@@ -122,6 +124,7 @@ def create_application(server: LiveServer, access: Access) -> FastAPI:
 
     add_studio(app, access, server.library, server.edits, server.backgrounds, server.feed, require_token)
 
+    add_media(app, access, server, require_token)
     add_whip(app, access, server, require_token)
 
     @app.get("/docs", response_class=HTMLResponse, include_in_schema=False)
@@ -134,6 +137,14 @@ def create_application(server: LiveServer, access: Access) -> FastAPI:
             await socket.close()
             return
         await SignallingSocket(socket, server, access).serve()
+
+    @app.websocket("/api/feed")
+    async def feed(socket: WebSocket) -> None:
+        allowed = access.allows_host(socket.headers) and access.allows_origin(socket.headers)
+        if not allowed or not access.allows_request(socket.headers, socket.query_params):
+            await socket.close()
+            return
+        await ProgramFeed(socket, server).serve()
 
     app.mount("/", StaticFiles(directory=PAGE_FOLDER, html=True), name="page")
     return app

@@ -21,7 +21,10 @@ from server.messages import Hello
 from server.metrics import Metrics, resident_bytes
 from server.render_process import RenderProcess
 from server.shelf_feed import ShelfFeed
+from server.sinks.publication import Publications
+from server.sinks.recording import RecordingLimits, Recordings
 from server.sizing import CANDIDATE_SIZES_PX, affordable_sessions, automatic_latency_ms
+from server.text_to_speech import TextToSpeech
 from server.worker_messages import Preload, WorkerOptions
 
 if TYPE_CHECKING:
@@ -31,6 +34,8 @@ if TYPE_CHECKING:
     from server.performance import Performance
     from server.session import Session
     from server.settings import ServerSettings
+    from server.sinks.publication import Publication
+    from server.sinks.recording import Recording
     from server.worker_messages import Ready
 
 logger = logging.getLogger(__name__)
@@ -66,6 +71,13 @@ class LiveServer:
         self.feed = ShelfFeed(self.library)
         self.edits = EditJobs(settings.shelf, self.library, self.feed.announce, settings.edit_threads)
         self.metrics = Metrics()
+        self.recordings = Recordings(
+            settings.recordings_folder, RecordingLimits(60 * settings.recording_minutes, int(1e6 * settings.recording_mb))
+        )
+        self.publications = Publications(settings.ice)
+        self.speech_engine = TextToSpeech(settings.speech_command)
+        if settings.say is not None and self.speech_engine.missing is not None:
+            raise VisavisError(self.speech_engine.missing)
         self.ready: Ready | None = None
         self.failure: VisavisError | None = None
         """Why the server cannot go on; set together with `failed`."""
@@ -76,20 +88,34 @@ class LiveServer:
         self._render: RenderProcess | None = None
         self._keeper: asyncio.Task[None] | None = None
         self._preloader: asyncio.Task[None] | None = None
+        self._sayer: asyncio.Task[None] | None = None
         self._add_gauges()
 
     async def start(self) -> None:
         """Start the worker's process; `wait_ready` waits until it has loaded everything."""
+        for name in await asyncio.to_thread(self.recordings.name_unfinished):
+            logger.info("a recording that was not finished plays: %s", name)
         self._render = RenderProcess(self._worker_options())
         await self._render.spawn()
         self.edits.start()
         self.feed.start()
         self._preloader = asyncio.create_task(self._preload_new())
         self._keeper = asyncio.create_task(self._keep_rendering(self._render))
+        if self.settings.say is not None:
+            self._sayer = asyncio.create_task(self._say_at_start(self.settings.say))
+
+    async def _say_at_start(self, text: str) -> None:
+        """In a session of its own, which stays for viewers and more texts."""
+        await self.wait_ready()
+        try:
+            performance = await self.open_performance()
+            performance.say(text)
+        except VisavisError as error:
+            self._fail(error)
 
     async def aclose(self) -> None:
         """End every session, the edit that runs, the worker and its memory."""
-        for task in (self._keeper, self._preloader):
+        for task in (self._sayer, self._keeper, self._preloader):
             if task is not None:
                 task.cancel()
                 await asyncio.gather(task, return_exceptions=True)
@@ -264,13 +290,32 @@ class LiveServer:
             self._finish(performance)
             on_end(performance)
 
-        performance = Performance(plan, self._render, self.library, self.backgrounds, self.metrics, ended)
+        performance = Performance(plan, self._render, self.library, self.backgrounds, self.metrics, ended, self.speech_engine)
         self._performances[performance.id] = performance
         return performance
 
     def _has_opened(self, performance: Performance) -> None:
         self.metrics.sessions_started.inc()
         self._preload(performance.size)
+        for url in self.settings.publish:
+            if not self.publications.runs(url):
+                self.publish(performance, url)
+
+    # ---- where they go
+
+    def publish(self, performance: Performance, url: str) -> Publication:
+        """Send a performance to a stream server until one of both ends. Raises BadInput."""
+        publication = self.publications.make(url, performance.id)
+        performance.sinks.add(publication)
+        publication.start(performance.sinks.remove)
+        return publication
+
+    def record(self, performance: Performance, container: str) -> Recording:
+        """Record a performance to a file of the recordings' folder. Raises RecordingRefused, NoRoom, BadInput."""
+        recording = self.recordings.make(container, performance.id, performance.state.avatar)
+        performance.sinks.add(recording)
+        recording.start(performance.sinks.remove)
+        return recording
 
     @property
     def performances(self) -> list[Performance]:

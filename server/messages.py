@@ -15,7 +15,20 @@ from renderer.view import MAX_PITCH_DEG, MAX_YAW_DEG, MAX_ZOOM
 MAX_MESSAGE_BYTES = 64 * 1024
 """Longest message a client may send; an offer of a browser has about 6 kB."""
 
-ErrorCode = Literal["busy", "bad_message", "bad_sdp", "unknown_avatar", "unknown_background", "unauthorised", "no_candidates", "internal"]
+MAX_TEXT = 5000
+"""Longest text to be spoken, in characters."""
+
+ErrorCode = Literal[
+    "busy",
+    "bad_message",
+    "bad_sdp",
+    "unknown_avatar",
+    "unknown_background",
+    "unauthorised",
+    "speech_failed",
+    "no_candidates",
+    "internal",
+]
 
 
 class _Message(BaseModel):
@@ -71,8 +84,21 @@ class Bye(_Message):
     type: Literal["bye"]
 
 
-ClientMessage = Annotated[Offer | Set | Ping | Bye, Field(discriminator="type")]
-_CLIENT_MESSAGE: TypeAdapter[Offer | Set | Ping | Bye] = TypeAdapter(ClientMessage)
+class Say(_Message):
+    """Have the avatar say a text, after those that wait; the microphone is not heard meanwhile."""
+
+    type: Literal["say"]
+    text: str = Field(min_length=1, max_length=MAX_TEXT)
+
+
+class StopSaying(_Message):
+    """Interrupt: say nothing more of what was sent, neither text nor sound of a program."""
+
+    type: Literal["stop"]
+
+
+ClientMessage = Annotated[Offer | Set | Ping | Say | StopSaying | Bye, Field(discriminator="type")]
+_CLIENT_MESSAGE: TypeAdapter[Offer | Set | Ping | Say | StopSaying | Bye] = TypeAdapter(ClientMessage)
 
 
 class AvatarInfo(_Message):
@@ -160,20 +186,29 @@ class Pong(_Message):
     t: float
 
 
+class Speech(_Message):
+    """How it stands with texts to be spoken; at every change."""
+
+    type: Literal["speech"] = "speech"
+    speaking: bool
+    waiting: int
+    """Texts after the one that is being spoken."""
+
+
 class Error(_Message):
     type: Literal["error"] = "error"
     code: ErrorCode
     message: str
 
 
-ServerMessage = Hello | Answer | Stats | State | Pong | Error
+ServerMessage = Hello | Answer | Stats | State | Pong | Speech | Error
 
 
 class BadMessage(ValueError):
     """A client message that is not JSON, of no known type, or with a wrong field; the text says which."""
 
 
-def parse_client_message(text: str | bytes) -> Offer | Set | Ping | Bye:
+def parse_client_message(text: str | bytes) -> Offer | Set | Ping | Say | StopSaying | Bye:
     """Raises BadMessage with one line for whatever is wrong."""
     if len(text) > MAX_MESSAGE_BYTES:
         raise BadMessage(f"message of {len(text)} bytes; at most {MAX_MESSAGE_BYTES} are read")

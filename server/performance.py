@@ -27,10 +27,12 @@ from renderer.view import View
 from server.backgrounds import cover
 from server.latency import LatencyGovernor
 from server.media import FRAME_SAMPLES, PACKET_SAMPLES, TimedPicture, VoicePacket
-from server.messages import Error, Ping, Pong, Set, State, Stats
+from server.messages import Error, Ping, Pong, Say, Set, State, Stats, StopSaying
 from server.microphone import Microphone
+from server.narrator import Narrator
 from server.pictures import PictureQueue
 from server.sinks.fan_out import FanOut
+from server.speech_queue import SpeechQueue
 from server.timeline import VOICE_RATE_HZ, SessionTimeline
 from server.voice_delay import VoiceDelay
 from server.worker_messages import Backdrop, ChangeSession, OpenSession, Sound
@@ -48,6 +50,7 @@ if TYPE_CHECKING:
     from server.microphone import SoundBlock
     from server.pictures import Picture
     from server.render_process import RenderProcess
+    from server.text_to_speech import TextToSpeech
     from server.worker_messages import AvatarChosen, AvatarRefused, FrameReady
 
 logger = logging.getLogger(__name__)
@@ -98,8 +101,9 @@ class Performance:
         backgrounds: Backgrounds,
         metrics: Metrics,
         on_end: Callable[[Performance], None],
+        engine: TextToSpeech,
     ) -> None:
-        """`on_end` is called once, when the performance ended by itself."""
+        """`on_end` is called once, when the performance ended by itself; `engine` speaks the texts that it is told to say."""
         self.id = secrets.token_hex(8)
         self.plan = plan
         self.sinks = FanOut()
@@ -114,6 +118,9 @@ class Performance:
         self._microphone = Microphone(self._timeline, plan.sound_needed)
         self._governor = LatencyGovernor(latency_s) if plan.adapts_latency else None
         self._voice = VoiceDelay(int((latency_s + VOICE_SPARE_S) * VOICE_RATE_HZ))
+        self.speech = SpeechQueue()
+        """Sound to be spoken in place of the microphone's."""
+        self._narrator = Narrator(engine, self.speech, self._notify)
         self._heard, self._first_picture = asyncio.Event(), asyncio.Event()
         self._is_playing = False
         self._has_begun = False
@@ -184,6 +191,7 @@ class Performance:
         for task in list(self._tasks):
             task.cancel()
         await asyncio.gather(*self._tasks, return_exceptions=True)
+        await self._narrator.aclose()
         await self.sinks.aclose()
 
     def end(self, code: ErrorCode | None = None, message: str = "") -> None:
@@ -246,8 +254,10 @@ class Performance:
 
     def _pass_on(self, block: SoundBlock) -> None:
         if block.is_late:
-            self._voice.amend(block.first_sample, block.samples)
+            if not self.speech.waiting_s:
+                self._voice.amend(block.first_sample, block.samples)
             return
+        block = self.speech.spoken(block)
         self._voice.write(block.first_sample, block.samples)
         self._render.send(Sound(self._number, block.first_sample, block.samples.tobytes(), self._timeline.first_presentation_s))
 
@@ -319,10 +329,27 @@ class Performance:
 
     # ---- control
 
-    def control(self, message: Set | Ping, reply: Callable[[ServerMessage], None]) -> None:
+    def say(self, text: str) -> None:
+        """Have a text spoken after those that wait. Raises TooMuchToSay, SpeechFailed."""
+        self._narrator.say(text)
+
+    def stop_saying(self) -> None:
+        """Interrupt what is said in the microphone's place, and forget what waits."""
+        self._narrator.stop()
+
+    def control(self, message: Set | Ping | Say | StopSaying, reply: Callable[[ServerMessage], None]) -> None:
         """Act on a control message, by whichever way it came; `reply` answers by the same."""
         if isinstance(message, Ping):
             reply(Pong(t=message.t))
+            return
+        if isinstance(message, StopSaying):
+            self.stop_saying()
+            return
+        if isinstance(message, Say):
+            try:
+                self.say(message.text)
+            except VisavisError as error:
+                reply(Error(code="speech_failed", message=str(error)))
             return
         # A background that is not there changes nothing at all.
         backdrop: Backdrop | None = None

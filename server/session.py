@@ -8,7 +8,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from server.media_limits import prefer_codecs
-from server.messages import Answer, BadMessage, Error, Offer, Ping, Set, parse_client_message
+from server.messages import Answer, BadMessage, Error, Offer, Ping, Say, Set, StopSaying, parse_client_message
 from server.performance import VOICE_LEAD_S
 from server.sinks.webrtc import WebRtcSink
 from server.webrtc_peer import SdpError, WebRtcPeer, media_sections
@@ -89,7 +89,7 @@ class Session:
             except BadMessage as error:
                 reply(Error(code="bad_message", message=str(error)))
                 return
-            if isinstance(message, Set | Ping):
+            if isinstance(message, Set | Ping | Say | StopSaying):
                 self.performance.control(message, reply)
             else:
-                reply(Error(code="bad_message", message=f"{message.type!r} belongs on the socket; set and ping are read here"))
+                reply(Error(code="bad_message", message=f"{message.type!r} belongs on the socket; set, ping, say and stop are read here"))

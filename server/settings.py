@@ -16,6 +16,9 @@ from typing import TYPE_CHECKING, Any, NoReturn
 from renderer.backends.base import MAX_SIZE_PX, MIN_SIZE_PX
 from renderer.errors import BadInput
 from server.ice import IceServers
+from server.messages import MAX_TEXT
+from server.sinks.publication import check_address
+from server.text_to_speech import DEFAULT_COMMAND, check_command
 from server.udp_ports import UdpPorts
 
 if TYPE_CHECKING:
@@ -25,6 +28,8 @@ DEVICES = ("auto", "cpu", "cuda")
 LOG_LEVELS = ("debug", "info", "warning", "error")
 MIN_LATENCY_MS, MAX_LATENCY_MS = 100.0, 2000.0
 MAX_SESSIONS = 64
+MAX_RECORDING_MINUTES = 24 * 60.0
+MAX_RECORDING_MB = 1e6
 
 
 @dataclass(frozen=True)
@@ -65,6 +70,18 @@ class ServerSettings:
     """secret shared with the TURN servers (coturn: static-auth-secret), in place of name and password"""
     ice_ports: UdpPorts | None = None
     """UDP ports for media, such as 50000-50100; auto: any free ones"""
+    recordings: Path | None = None
+    """folder for recordings; default: visavis/recordings among your data"""
+    recording_minutes: float = 120.0
+    """a recording ends after so many minutes"""
+    recording_mb: float = 4000.0
+    """or when its file has so many MB"""
+    publish: tuple[str, ...] = ()
+    """send the first session to a stream server, rtmp://host/app/key, srt://host:port or whip:https://TOKEN@host/path; default none"""
+    say: str | None = None
+    """begin a session that says this text, without a browser"""
+    speech_command: str = DEFAULT_COMMAND
+    """text-to-speech program: reads text, or has {text} in it; writes sound, or has {file} in it"""
     log_level: str = "info"
     """debug, info, warning or error"""
 
@@ -90,6 +107,17 @@ class ServerSettings:
         if self.token is not None and not self.token:
             raise BadInput("token '': an empty token protects nothing; leave it out, or give one")
         _ = self.ice  # raises BadInput
+        if not 0 < self.recording_minutes <= MAX_RECORDING_MINUTES:
+            raise BadInput(f"recording_minutes {self.recording_minutes:g}: more than 0 and at most {MAX_RECORDING_MINUTES:g} is possible")
+        if not 1 <= self.recording_mb <= MAX_RECORDING_MB:
+            raise BadInput(f"recording_mb {self.recording_mb:g}: 1 to {MAX_RECORDING_MB:g} is possible")
+        if self.recordings is not None and self.recordings.exists() and not self.recordings.is_dir():
+            raise BadInput(f"recordings {str(self.recordings)!r}: not a folder")
+        if self.say is not None and not 0 < len(self.say.strip()) <= MAX_TEXT:
+            raise BadInput(f"say: a text of 1 to {MAX_TEXT} characters is possible, not {len(self.say.strip())}")
+        for address in self.publish:
+            check_address(address)
+        check_command(self.speech_command)
 
     @property
     def ice(self) -> IceServers:
@@ -108,10 +136,12 @@ class ServerSettings:
     @property
     def shelf(self) -> Path:
         """Where avatars are looked for and new styles are put; need not exist yet."""
-        if self.avatars is not None:
-            return self.avatars.absolute()
-        data = os.environ.get("XDG_DATA_HOME")
-        return (Path(data) if data else Path.home() / ".local" / "share") / "visavis" / "avatars"
+        return self.avatars.absolute() if self.avatars is not None else _data_folder() / "avatars"
+
+    @property
+    def recordings_folder(self) -> Path:
+        """Where recordings are put; need not exist yet."""
+        return self.recordings.absolute() if self.recordings is not None else _data_folder() / "recordings"
 
     @property
     def edit_threads(self) -> int:
@@ -124,6 +154,12 @@ class ServerSettings:
             return self.threads
         cores = os.cpu_count() or 1
         return min(4, cores, max(2, cores // 2))
+
+
+def _data_folder() -> Path:
+    """The user's own, of this program."""
+    data = os.environ.get("XDG_DATA_HOME")
+    return (Path(data) if data else Path.home() / ".local" / "share") / "visavis"
 
 
 _AUTO = ("size", "threads", "max_sessions", "latency_ms", "token", "ice_ports")
@@ -154,6 +190,12 @@ _FLAGS = {
     "turn_password": _Flag("TEXT", str),
     "turn_secret": _Flag("TEXT", str),
     "ice_ports": _Flag("A-B", UdpPorts.parse),
+    "recordings": _Flag("DIR", Path),
+    "recording_minutes": _Flag("MIN", float),
+    "recording_mb": _Flag("MB", float),
+    "publish": _Flag("URL,…", lambda text: tuple(part for part in text.split(",") if part)),
+    "say": _Flag("TEXT", str),
+    "speech_command": _Flag("TEXT", str),
     "log_level": _Flag("LEVEL", str),
 }
 
@@ -178,6 +220,7 @@ def read_settings(arguments: Sequence[str]) -> ServerSettings:
 def _parser() -> argparse.ArgumentParser:
     parser = _Parser(
         prog="run_server.py",
+        usage="%(prog)s [--SETTING VALUE …]",
         description="Speak into a browser's microphone, and an avatar speaks your words as live video.",
         formatter_class=lambda prog: argparse.HelpFormatter(prog, max_help_position=28, width=118),
         allow_abbrev=False,

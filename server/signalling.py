@@ -10,7 +10,7 @@ from starlette.websockets import WebSocketDisconnect
 
 from renderer.errors import BadInput, VisavisError
 from server.live_server import NotReady, ServerBusy
-from server.messages import BadMessage, Bye, Error, Offer, Ping, Pong, Set, parse_client_message
+from server.messages import BadMessage, Bye, Error, Offer, Ping, Pong, Say, Set, StopSaying, parse_client_message
 from server.webrtc_peer import NoCandidates, SdpError
 
 if TYPE_CHECKING:
@@ -92,7 +92,7 @@ class SignallingSocket:
                 continue
             await self._act(message)
 
-    async def _act(self, message: Offer | Set | Ping | Bye) -> None:
+    async def _act(self, message: Offer | Set | Ping | Say | StopSaying | Bye) -> None:
         if isinstance(message, Offer):
             await self._open(message)
         elif isinstance(message, Bye):
@@ -102,7 +102,7 @@ class SignallingSocket:
         elif isinstance(message, Ping):
             self._say(Pong(t=message.t))
         else:
-            self._refuse("bad_message", "there is no session to set anything of; send an offer first")
+            self._refuse("bad_message", "there is no session to do this in; send an offer first")
 
     async def _open(self, offer: Offer) -> None:
         if not self._is_trusted and not self._access.allows_token(offer.token):

@@ -176,7 +176,7 @@ class AvatarRefused:
 FromWorker = Ready | StartFailed | SessionOpened | SessionFailed | FrameReady | AvatarChosen | AvatarRefused
 
 
-def pack(message: ToWorker | FromWorker | WorkerOptions) -> bytes:
+def pack(message: object) -> bytes:
     body = pickle.dumps(message, protocol=pickle.HIGHEST_PROTOCOL)
     return LENGTH.pack(len(body)) + body
 

@@ -36,6 +36,7 @@ class MediaQueue:
         self._waiting: deque[Media] = deque()
         self._n_pictures = 0
         self._arrived = asyncio.Event()
+        self._is_closed = False
         self.dropped_pictures = 0
         self.dropped_packets = 0
 
@@ -43,6 +44,8 @@ class MediaQueue:
         return len(self._waiting)
 
     def put(self, media: Media) -> None:
+        if self._is_closed:
+            return
         if isinstance(media, TimedPicture):
             if self._n_pictures >= self._max_pictures:
                 self._drop_oldest(pictures=True)
@@ -54,17 +57,21 @@ class MediaQueue:
         self._waiting.append(media)
         self._arrived.set()
 
-    async def get(self) -> Media:
+    async def get(self) -> Media | None:
+        """The next; None when the queue is closed and empty."""
         while not self._waiting:
+            if self._is_closed:
+                return None
             self._arrived.clear()
             await self._arrived.wait()
         media = self._waiting.popleft()
         self._n_pictures -= isinstance(media, TimedPicture)
         return media
 
-    def clear(self) -> None:
-        self._waiting.clear()
-        self._n_pictures = 0
+    def close(self) -> None:
+        """Nothing more is taken; what waits still is there to be got."""
+        self._is_closed = True
+        self._arrived.set()
 
     def _drop_oldest(self, pictures: bool) -> None:
         index = next(i for i, media in enumerate(self._waiting) if isinstance(media, TimedPicture) is pictures)

@@ -17,7 +17,9 @@ def test_settings_default_to_this_machine_only() -> None:
 
 def test_settings_from_a_file_yield_to_flags(tmp_path: Path) -> None:
     config = tmp_path / "server.yaml"
-    config.write_text("port: 9000\nsize: 256\nmax_sessions: auto\nice_servers: [stun:a:1, stun:b:2]\nice_ports: 50000-50100\ntoken: secret\n")
+    config.write_text(
+        "port: 9000\nsize: 256\nmax_sessions: auto\nice_servers: [stun:a:1, stun:b:2]\nice_ports: 50000-50100\ntoken: secret\n"
+    )
     settings = read_settings(["--config", str(config), "--size", "auto", "--latency-ms", "250"])
     assert (settings.port, settings.size, settings.max_sessions, settings.latency_ms) == (9000, None, None, 250.0)
     assert settings.ice_servers == ("stun:a:1", "stun:b:2")

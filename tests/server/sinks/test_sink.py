@@ -4,7 +4,7 @@ import asyncio
 
 import pytest
 
-from server.media import Media, TimedPicture
+from server.media import Media, TimedPicture, VoicePacket
 from server.sinks.fan_out import FanOut
 from server.sinks.sink import MediaQueue, PictureSlot, VoiceQueue
 from tests.server.pretended_media import flashes_and_beeps, packet, picture
@@ -22,7 +22,9 @@ class Consumer:
 
     async def _consume(self) -> None:
         while True:
-            self.seen.append(await self.queue.get())
+            media = await self.queue.get()
+            assert media is not None
+            self.seen.append(media)
             if self._blocks:
                 await asyncio.Event().wait()
 
@@ -89,8 +91,13 @@ async def test_media_queue_leaves_out_the_oldest_of_a_kind() -> None:
         queue.put(picture(number))
     seen = [await queue.get() for _ in range(5)]
     assert [item.frame for item in seen if isinstance(item, TimedPicture)] == [2, 3]
-    assert [item.first_sample // 960 for item in seen if not isinstance(item, TimedPicture)] == [1, 2, 3]
+    assert [item.first_sample // 960 for item in seen if isinstance(item, VoicePacket)] == [1, 2, 3]
     assert (queue.dropped_pictures, queue.dropped_packets, len(queue)) == (2, 1, 0)
+    last = picture(5)
+    queue.put(last)
+    queue.close()
+    queue.put(picture(6))
+    assert [await queue.get() for _ in range(2)] == [last, None]
 
 
 async def test_picture_slot_keeps_the_newest_and_voice_queue_the_order() -> None:
