@@ -97,12 +97,14 @@ class ProgramFeed:
         try:
             begin = await self._first_message()
             performance = await self._performance(begin)
-            stop_listening = performance.listen(self._say)
-            self._say(self._prepare(begin, performance))
-            tasks = [
-                asyncio.create_task(work) for work in (self._send_all(), self._read_all(performance), self._over.wait(), self._encode())
-            ]
+            begun = self._prepare(begin, performance)
             performance.sinks.add(self)
+            tasks = [asyncio.create_task(part) for part in (self._send_all(), self._encode(), self._wait_for_end())]
+            await self._wait_for_encoder(tasks)
+            self._say(begun)
+            self._say(performance.state)
+            stop_listening = performance.listen(self._say)
+            tasks.append(asyncio.create_task(self._read_all(performance)))
             await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
         except VisavisError as error:
             await self._refuse(_code(error), str(error))
@@ -134,6 +136,9 @@ class ProgramFeed:
         """The session has ended."""
         self._over.set()
 
+    async def _wait_for_end(self) -> None:
+        await self._over.wait()
+
     async def _encode(self) -> None:
         if self._encoder is None:
             await self._over.wait()
@@ -141,6 +146,14 @@ class ProgramFeed:
         end = await self._encoder.run()
         if isinstance(end, EncoderFailed):
             await self._refuse("internal", f"the encoder ended: {end.message}")
+
+    async def _wait_for_encoder(self, tasks: list[asyncio.Task[None]]) -> None:
+        """So that a program's first sound is in what it gets back."""
+        if self._encoder is None:
+            return
+        ready = asyncio.create_task(self._encoder.ready.wait())
+        await asyncio.wait({ready, *tasks}, return_when=asyncio.FIRST_COMPLETED)
+        ready.cancel()
 
     async def _send_chunk(self, data: bytes) -> None:
         """While the program does not read, the encoder waits, and then pictures are left out."""

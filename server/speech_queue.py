@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     import numpy as np
     from jaxtyping import Int16
 
-MAX_WAITING_S = 10.0
+MAX_WAITING_S = 60.0
 """Sound that may wait; `push` returns when less does."""
 
 

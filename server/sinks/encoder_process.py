@@ -54,7 +54,8 @@ class EncoderProcess:
         """`on_chunk` is awaited with each chunk of a stream without target; while it waits, so does the encoder."""
         self._options, self._on_chunk = options, on_chunk
         self._queue = MediaQueue(MAX_WAITING_S * FPS, MAX_WAITING_S * PACKETS_A_SECOND)
-        self._is_ready = False
+        self.ready = asyncio.Event()
+        """It takes media; what comes before is left out."""
         self._process: asyncio.subprocess.Process | None = None
         self.progress = EncoderProgress(0.0, 0, 0)
 
@@ -68,8 +69,8 @@ class EncoderProcess:
         return self._queue.dropped_pictures
 
     def put(self, media: Media) -> None:
-        """See `Sink.put`. What comes before the encoder is ready is left out."""
-        if self._is_ready:
+        """See `Sink.put`."""
+        if self.ready.is_set():
             self._queue.put(media)
 
     def finish(self) -> None:
@@ -151,7 +152,7 @@ class EncoderProcess:
 
     async def _act(self, message: EncoderReady | EncoderProgress | EncodedChunk) -> None:
         if isinstance(message, EncoderReady):
-            self._is_ready = True
+            self.ready.set()
         elif isinstance(message, EncoderProgress):
             self.progress = message
         elif self._on_chunk is not None:

@@ -20,6 +20,16 @@ if TYPE_CHECKING:
 
     from tests.server.conftest import Studio
 
+MEDIA_CHANGES = (
+    ("POST", "/api/sessions"),
+    ("DELETE", "/api/sessions/x"),
+    ("POST", "/api/sessions/x/say"),
+    ("DELETE", "/api/sessions/x/say"),
+    ("POST", "/api/recordings"),
+    ("DELETE", "/api/recordings/x"),
+    ("POST", "/api/publications"),
+    ("DELETE", "/api/publications/x"),
+)
 LOCAL_BASE = "http://127.0.0.1:8000"
 
 
@@ -123,12 +133,26 @@ def test_application_takes_backgrounds_within_limits(studio: Studio) -> None:
 
 def test_application_takes_changes_from_its_own_page_only(studio: Studio) -> None:
     app = client(studio)
-    for method, path in (("POST", "/api/edits"), ("POST", "/api/backgrounds"), ("DELETE", "/api/edits/x"), ("POST", "/api/edits/x/resume")):
+    for method, path in (
+        ("POST", "/api/edits"),
+        ("POST", "/api/backgrounds"),
+        ("DELETE", "/api/edits/x"),
+        ("POST", "/api/edits/x/resume"),
+        *MEDIA_CHANGES,
+    ):
         answer = app.request(method, path, headers={"origin": "https://example.org"}, json={})
         assert answer.status_code == 403 and "another server" in answer.json()["detail"]
     elsewhere = client(studio, host="0.0.0.0", token="s3cret", base="http://avatar.example.org")
     for method, path in (("GET", "/api/edits"), ("GET", "/api/edits/options"), ("GET", "/api/events"), ("POST", "/api/backgrounds")):
         assert elsewhere.request(method, path).status_code == 401
+    for method, path in (*MEDIA_CHANGES, *(("GET", f"/api/{kind}") for kind in ("sessions", "recordings", "publications"))):
+        assert elsewhere.request(method, path).status_code == 401, path
+    assert elsewhere.get("/api/recordings/x/file").status_code == 401
+    for feed in ("/api/feed", "/api/feed?token=wrong"):
+        with pytest.raises(WebSocketDisconnect), elsewhere.websocket_connect(feed):
+            pass
+    with pytest.raises(WebSocketDisconnect), app.websocket_connect("/api/feed", headers={"origin": "https://example.org"}):
+        pass
 
 
 def test_application_answers_bad_edits_with_one_line(studio: Studio) -> None:

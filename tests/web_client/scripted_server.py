@@ -132,6 +132,9 @@ class ScriptedServer:
         """Whether it has stopped answering, with its sockets and media as they are."""
         self.ice_servers: list[dict[str, str | None]] = []
         self.received: list[dict[str, Any]] = []
+        self.recording: dict[str, Any] = {}
+        self.recording_refusal: str | None = None
+        """Why the next recording cannot begin."""
         self.connections = 0
 
     def __enter__(self) -> ScriptedServer:
@@ -206,6 +209,27 @@ class ScriptedServer:
             @app.get("/api/edits/options")
             def options() -> dict[str, Any]:
                 return {"available": False, "reason": "nothing is installed"}
+
+        @app.post("/api/recordings", status_code=201)
+        def record(wish: dict[str, str]) -> dict[str, Any]:
+            if self.recording_refusal is not None:
+                raise HTTPException(507, self.recording_refusal)
+            self.recording = {"id": "r1", "session": wish["session"], "name": "take.mp4", "state": "running", "seconds": 0.0,
+                              "n_bytes": 0, "reason": None, "file": None}  # fmt: skip
+            return self.recording
+
+        @app.get("/api/recordings/r1")
+        def recording() -> dict[str, Any]:
+            return self.recording
+
+        @app.delete("/api/recordings/r1")
+        def stop_recording() -> dict[str, Any]:
+            self.recording |= {"state": "ended", "n_bytes": 2_500_000, "file": "api/recordings/r1/file"}
+            return self.recording
+
+        @app.get("/api/recordings/r1/file")
+        def recording_file() -> Response:
+            return Response(b"a film", media_type="video/mp4")
 
         @app.get("/api/avatars")
         def avatars() -> dict[str, Any]:
@@ -291,7 +315,8 @@ class ScriptedServer:
                                         "latency_ms": PIPELINE_LATENCY_MS, "size": PICTURE_PX})  # fmt: skip
                 await socket.send_json(state)
             elif message["type"] == "set":
-                state |= {key: message[key] for key in ("voice", "avatar", "omega", "view", "background", "fade") if key in message}
+                kept = ("voice", "avatar", "omega", "view", "background", "fade", "emotion", "emotion_auto")
+                state |= {key: message[key] for key in kept if key in message}
                 await socket.send_json(state)
             elif message["type"] == "ping":
                 if not self.is_mute:

@@ -198,6 +198,14 @@ export function loadingText(title) {
   return `${title} is on the way…`;
 }
 
+/**
+ * @param {string} title The avatar's.
+ * @returns {string} Why the dial cannot be turned.
+ */
+export function emotionReason(title) {
+  return `${title} shows no emotions: it was made without them. What you chose before is kept for a style that does.`;
+}
+
 export const SILENT_MICROPHONE = "No sound from the microphone. Is it muted?";
 
 /**
@@ -213,7 +221,7 @@ export function countdownText(seconds) {
  * @returns {string}
  */
 export function privacyText(host) {
-  return `Your voice goes only to the server of this page (${host}). It is not recorded.`;
+  return `Your voice goes only to the server of this page (${host}). It is recorded only when you press Record.`;
 }
 
 const STAGES = {
@@ -259,6 +267,25 @@ export function durationText(seconds) {
   if (seconds < 50) return "less than a minute";
   const minutes = Math.round(seconds / 60);
   return minutes < 90 ? `about ${minutes} min` : `about ${Math.round(minutes / 60)} h`;
+}
+
+/**
+ * @param {number} seconds
+ * @returns {string} Minutes and seconds.
+ */
+export function elapsedText(seconds) {
+  const whole = Math.floor(seconds);
+  return `${Math.floor(whole / 60)}:${String(whole % 60).padStart(2, "0")}`;
+}
+
+/**
+ * @param {{state: string, seconds: number, n_bytes: number, reason: ?string, file: ?string}} recording One that has ended.
+ * @returns {string}
+ */
+export function recordingText({ state, seconds, n_bytes: bytes, reason, file }) {
+  const amount = file ? `Recorded ${elapsedText(seconds)}, ${(bytes / 1e6).toFixed(1)} MB.` : "Nothing was recorded.";
+  if (!reason) return amount;
+  return state === "failed" ? `The recording broke off: ${reason}. ${amount}` : `The recording ended: ${reason}. ${amount}`;
 }
 
 /**

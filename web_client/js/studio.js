@@ -53,6 +53,21 @@ export class Studio extends EventTarget {
     return this.#ask("POST", `api/edits/${id}/resume`);
   }
 
+  /** Records a session on the server. @param {string} session Its id. @returns {Promise<object>} The recording as it stands. */
+  record(session) {
+    return this.#ask("POST", "api/recordings", JSON.stringify({ session, format: "mp4" }), "application/json");
+  }
+
+  /** @param {string} id @returns {Promise<object>} The recording as it stands. */
+  recording(id) {
+    return this.#ask("GET", `api/recordings/${id}`);
+  }
+
+  /** @param {string} id @returns {Promise<object>} The recording, whole. */
+  stopRecording(id) {
+    return this.#ask("DELETE", `api/recordings/${id}`);
+  }
+
   /**
    * @param {Blob} picture
    * @returns {Promise<string>} What the server calls it.

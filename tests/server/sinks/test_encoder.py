@@ -52,7 +52,7 @@ class Fed:
         self.running = asyncio.create_task(self.encoder.run())
 
     async def feed(self, media: Iterable[Media]) -> None:
-        await until(lambda: self.encoder._is_ready or self.running.done())
+        await until(lambda: self.encoder.ready.is_set() or self.running.done())
         for item in media:
             self.encoder.put(item)
             await until(lambda: len(self.encoder._queue) < 20 or self.running.done())
