@@ -1,4 +1,4 @@
-"""`python -m tests.end_to_end.measure_turn SOUND.wav`: the live page through a TURN server, with no other way; prints one JSON object a run.
+"""`python -m tests.end_to_end.measure_turn SOUND.wav`: the live page through a TURN server, with no other way; one JSON object a run.
 
 Three network namespaces: the server's, the browser's, and between them one where coturn runs, which forwards nothing. The page's HTTP and
 WebSocket go through a tunnel (as they would through a proxy), the media only through the relay. Needs root, `ip` (iproute2), `turnserver`

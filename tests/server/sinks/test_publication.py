@@ -11,7 +11,14 @@ from renderer.errors import BadInput
 from server.media import TimedPicture
 from server.sinks import publication as publication_module
 from server.sinks.formats import ffmpeg_with_srt
-from server.sinks.publication import Publications, StreamPublication, UnknownPublication, check_address, shown_address
+from server.sinks.publication import (
+    Publication,
+    Publications,
+    StreamPublication,
+    UnknownPublication,
+    check_address,
+    shown_address,
+)
 from tests.server.listening import free_port, srt_receiver, stalled_rtmp_server
 from tests.server.pretended_media import flashes_and_beeps
 
