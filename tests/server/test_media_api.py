@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import re
 import subprocess
 import sys
 import time
@@ -297,7 +298,7 @@ def test_server_says_a_text_without_a_browser(studio: Studio, tmp_path: Path, to
     ):
         deadline_s = time.monotonic() + PATIENCE_S
         while len(received.pictures_s) < 50:
-            assert time.monotonic() < deadline_s, "nothing was published"
+            assert time.monotonic() < deadline_s, f"nothing was published: {ask(server, 'GET', 'api/publications')}, {server.lines}"
             time.sleep(0.1)
         (session,) = ask(server, "GET", "api/sessions")["sessions"]
         assert session["playing"] and session["sinks"] == 1
@@ -314,3 +315,18 @@ def test_server_says_what_is_missing_for_text(studio: Studio) -> None:
     ended = subprocess.run(command, stderr=subprocess.PIPE, text=True, timeout=90, check=False)
     assert ended.returncode == 2 and len(ended.stderr.splitlines()) == 1
     assert "'no-such-engine' is not installed" in ended.stderr
+
+
+def test_the_documented_client_works(server: RunningServer, tmp_path: Path) -> None:
+    text = (PROGRAM.parent / "server" / "README.md").read_text()
+    (client,) = re.findall(r"```python\n(.*?)```", text, re.DOTALL)
+    sound = 12_000 * np.sin(2 * np.pi * 400 * np.arange(24_000) / 16_000)
+    with wave.open(str(tmp_path / "in.wav"), "wb") as file:
+        file.setnchannels(1)
+        file.setsampwidth(2)
+        file.setframerate(16_000)
+        file.writeframes(sound.astype("<i2").tobytes())
+    url = server.socket_url.removesuffix("ws") + "api/feed"
+    subprocess.run([sys.executable, "-c", client, "in.wav", "out.mp4", url], cwd=tmp_path, check=True, timeout=60)
+    played = play(tmp_path / "out.mp4")
+    assert played.seconds > 1.5 and len(played.beeps_s()) == 1

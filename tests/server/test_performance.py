@@ -13,6 +13,7 @@ from server.media import Media, TimedPicture, VoicePacket
 from server.messages import Ping, Set
 from server.metrics import Metrics
 from server.performance import Performance, PerformancePlan
+from server.text_to_speech import TextToSpeech
 from tests.server.pretended_render import SIZE_PX, PretendedRender
 
 if TYPE_CHECKING:
@@ -54,7 +55,7 @@ async def stage(studio: Studio) -> Any:
             str(studio.first), SIZE_PX, stride=1, latency_ms=200, adapts_latency=False, sound_needed=FRAME_NEED, aspect=1.0
         )
         library = AvatarLibrary(str(studio.first), studio.folder)
-        performance = Performance(plan, cast("Any", render), library, Backgrounds(), Metrics(), ended)
+        performance = Performance(plan, cast("Any", render), library, Backgrounds(), Metrics(), ended, TextToSpeech())
         made.append(performance)
         await performance.open()
         return performance, render
