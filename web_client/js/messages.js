@@ -84,7 +84,32 @@ const NOTICES = {
   },
   no_media_path: {
     title: "Picture and sound do not get through",
-    text: "The server answers, but a firewall or VPN between it and you seems to block UDP. The page keeps trying.",
+    text: "The server answers, but a router, firewall or VPN between it and you lets no UDP pass. Another network may do; whoever runs the server can add a relay (--ice-servers turn:…). The page keeps trying.",
+    action: TRY_NOW,
+  },
+  no_address: {
+    title: "The browser gives no network address away",
+    text: "A privacy setting or an extension blocks WebRTC. Allow it for this page. The page keeps trying.",
+    action: TRY_NOW,
+  },
+  no_candidates: {
+    title: "The server has no free port for you",
+    text: "It found no network address or no free UDP port (--ice-ports). The page keeps trying.",
+    action: TRY_NOW,
+  },
+  relay_unreachable: {
+    title: "The relay does not answer",
+    text: "There is no direct way to the server, and its relay (TURN) was not reached from here. Whoever runs the server can look at --ice-servers; over TCP (?transport=tcp) it may get through. The page keeps trying.",
+    action: TRY_NOW,
+  },
+  relay_refused: {
+    title: "The relay lets nobody in",
+    text: "It (TURN) refused the server's name and password. Whoever runs the server can look at --turn-secret, and at the clocks of both. The page keeps trying.",
+    action: TRY_NOW,
+  },
+  no_way_by_relay: {
+    title: "The relay does not reach the server",
+    text: "You reach the relay (TURN), but nothing comes back from the server through it. Whoever runs both can open the relay's ports for the server. The page keeps trying.",
     action: TRY_NOW,
   },
   internal: {
