@@ -108,7 +108,11 @@ class Originals:
         An avatar with a refiner is shown with its detail. `progress` is called with the work that is done and all of it: each frame is
         rendered, and later looked at.
         """
-        moments = Moments.of(avatar, encoder, n)
+        return Originals.at(avatar, Moments.of(avatar, encoder, n), threads, progress)
+
+    @staticmethod
+    def at(avatar: Avatar, moments: Moments, threads: int, progress: Callable[[int, int], None] | None = None) -> Originals:
+        """The same at moments that were chosen already."""
         frames = range(len(moments.indices))
         report = progress or (lambda done, total: None)
         pictures = moments.render(
