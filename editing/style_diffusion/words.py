@@ -5,6 +5,7 @@ Byte-pair encoding as CLIP has it: text in lower case, a word's last letter carr
 
 from __future__ import annotations
 
+import itertools
 import json
 import tempfile
 from pathlib import Path
@@ -48,7 +49,7 @@ def merged(word: str, merges: Sequence[Merge]) -> list[str]:
     rank = {merge: k for k, merge in enumerate(merges)}
     parts = [*word[:-1], word[-1] + WORD_END]
     while len(parts) > 1:
-        best = min(zip(parts, parts[1:], strict=False), key=lambda pair: rank.get(pair, len(rank)))
+        best = min(itertools.pairwise(parts), key=lambda pair: rank.get(pair, len(rank)))
         if best not in rank:
             break
         result: list[str] = []
