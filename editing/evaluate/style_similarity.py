@@ -4,13 +4,15 @@ Each picture is described by some sixty numbers: means, spreads and correlations
 histogram of lightness, strength of edges at three scales. Classes are Gaussian with one covariance (linear discriminant analysis), learned
 from pictures in known styles, also blurred and noisy ones, so that sharpness alone decides nothing.
 
-similarity   along the way from the plain style's mean to the style's mean, in units of that way and in the metric of the common covariance:
-             0 looks like an unedited picture, 1 as the style's own pictures do on average; beyond 1 is exaggerated
+similarity   1 − |picture − style| / |plain − style|, distances between statistics, each in units of its spread over all styles: 0 as far
+             from the style's mean as the mean unedited picture is, 1 at the style's mean, below 0 farther away than that. Pictures of the
+             style itself are scattered around its mean: `own` tells what they reach
 probability  of each style, softmax of the discriminants
 """
 
 from __future__ import annotations
 
+import dataclasses
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -36,9 +38,10 @@ FACE = np.s_[12:52, 16:48]
 """Where a centred head's face is."""
 SHRINKAGE = 0.05
 """Share of the covariance that is replaced by its own diagonal."""
-BLURS_PX, NOISES = (0.0, 0.6, 1.2), (0.0, 0.02)
-"""Every picture that is learned from is also seen blurred and noisy."""
+MOST_BLUR_PX, MOST_NOISE = 1.2, 0.03
+"""Every picture that is learned from is seen once as it is and once blurred and noisy, up to this σ and this share of white."""
 _FORMAT = "visavis style judge 1"
+_TENSORS = ("means", "precision", "spread", "own")
 
 
 def statistics(pictures: UInt8[np.ndarray, "n h w 3"]) -> Float[np.ndarray, "n d"]:
@@ -58,6 +61,10 @@ class StyleJudge:
     means: Float[np.ndarray, "n_styles d"]
     precision: Float[np.ndarray, "d d"]
     """Inverse of the common covariance."""
+    spread: Float[np.ndarray, " d"]
+    """Of each statistic, over the pictures of all styles."""
+    own: Float[np.ndarray, " n_styles"]
+    """Mean similarity of each style's own pictures, as they were learned; of no meaning for the plain style, where it is 0."""
 
     @staticmethod
     def learned(
@@ -69,12 +76,10 @@ class StyleJudge:
         generator = np.random.default_rng(seed)
         rows, classes = [], []
         for picture, label in zip(pictures, labels, strict=True):
-            small = _small(picture)
-            for blur in BLURS_PX:
-                for noise in NOISES:
-                    worse = gaussian_filter(small, (blur, blur, 0.0)) + generator.normal(0.0, noise, small.shape)
-                    rows.append(_statistics_of(np.clip(worse, 0.0, 1.0)))
-                    classes.append(int(label))
+            small, blur, noise = _small(picture), generator.uniform(0.0, MOST_BLUR_PX), generator.uniform(0.0, MOST_NOISE)
+            worse = gaussian_filter(small, (blur, blur, 0.0)) + generator.normal(0.0, noise, small.shape)
+            rows += [_statistics_of(small), _statistics_of(np.clip(worse, 0.0, 1.0))]
+            classes += [int(label)] * 2
         values, found = np.stack(rows), np.array(classes)
         for k, name in enumerate(names):
             if (labels == k).sum() < 2:
@@ -83,7 +88,10 @@ class StyleJudge:
         within = values - means[found]
         covariance = within.T @ within / len(within)
         diagonal = np.diag(np.diag(covariance) + 1e-8)
-        return StyleJudge(tuple(names), plain, means, np.linalg.inv((1.0 - SHRINKAGE) * covariance + SHRINKAGE * diagonal))
+        precision = np.linalg.inv((1.0 - SHRINKAGE) * covariance + SHRINKAGE * diagonal)
+        judge = StyleJudge(tuple(names), plain, means, precision, values.std(0) + 1e-6, np.zeros(len(names)))
+        own = [0.0 if name == plain else float(judge._similarity(values[found == k][::2], name).mean()) for k, name in enumerate(names)]
+        return dataclasses.replace(judge, own=np.array(own))
 
     def probabilities(self, pictures: UInt8[np.ndarray, "n h w 3"]) -> Float[np.ndarray, "n n_styles"]:
         """Of each style; a row's sum is 1."""
@@ -97,20 +105,22 @@ class StyleJudge:
         return np.asarray(self.probabilities(pictures).argmax(1))
 
     def similarity(self, pictures: UInt8[np.ndarray, "n h w 3"], style: str) -> Float[np.ndarray, " n"]:
-        """To a style: 0 as an unedited picture, 1 as the style's pictures do on average. BadInput for a style that is not known."""
+        """To a style, see the module. BadInput for a style that is not known."""
         if style not in self.names or style == self.plain:
             known = ", ".join(name for name in self.names if name != self.plain)
             raise BadInput(f"style {style!r}: similarity is known to {known}")
-        start = self.means[self.names.index(self.plain)]
-        way = self.means[self.names.index(style)] - start
-        direction = self.precision @ way
-        return np.asarray((statistics(pictures) - start) @ direction / (way @ direction))
+        return self._similarity(statistics(pictures), style)
+
+    def _similarity(self, values: Float[np.ndarray, "n d"], style: str) -> Float[np.ndarray, " n"]:
+        plain, goal = (self.means[self.names.index(name)] for name in (self.plain, style))
+        whole = np.linalg.norm((plain - goal) / self.spread)
+        return np.asarray(1.0 - np.linalg.norm((values - goal) / self.spread, axis=1) / whole)
 
     def save(self, path: Path) -> None:
         """As safetensors."""
         from safetensors.numpy import save_file
 
-        tensors = {"means": self.means.astype(np.float64), "precision": self.precision.astype(np.float64)}
+        tensors = {name: np.ascontiguousarray(getattr(self, name), np.float64) for name in _TENSORS}
         metadata = {"format": _FORMAT, "names": "\n".join(self.names), "plain": self.plain}
         temporary = path.with_name(f".{path.name}")
         save_file(tensors, temporary, metadata)
@@ -126,10 +136,10 @@ class StyleJudge:
                 metadata = file.metadata() or {}
                 if metadata.get("format") != _FORMAT:
                     raise BadInput(f"{path} is no style judge; python -m editing style-diffusion writes one beside the model")
-                tensors = {name: file.get_tensor(name) for name in ("means", "precision")}
+                tensors = {name: file.get_tensor(name) for name in _TENSORS}
         except (OSError, SafetensorError) as error:
             raise BadInput(f"{path} cannot be read as a style judge: {error}") from error
-        return StyleJudge(tuple(metadata["names"].split("\n")), metadata["plain"], tensors["means"], tensors["precision"])
+        return StyleJudge(tuple(metadata["names"].split("\n")), metadata["plain"], **tensors)
 
 
 def _small(picture: UInt8[np.ndarray, "h w 3"]) -> Float[np.ndarray, "h w 3"]:

@@ -45,6 +45,8 @@ if TYPE_CHECKING:
 RENDERING, AUTOENCODER, DENOISER, SAMPLING = "rendering", "autoencoder", "denoiser", "sampling"
 REPORT_NAME = "report.json"
 PROGRESS_EVERY_S = 1.0
+JUDGE_FRAMES = 60
+"""Frames that the style judge learns from, more or less, each in every style."""
 
 Note: TypeAlias = Callable[[str, int, int, "float | None"], None]
 """Called with the stage, what is done of it, all of it, and a loss where there is one."""
@@ -191,7 +193,8 @@ class StyleDiffusionTraining:
     def _judged(self, folder: Path, pictures: Pictures, held_out: Pictures, note: Note) -> dict[str, Any]:
         """Figures of the model as it lies in the folder: what others load is what is judged."""
         config = self._config
-        judge = StyleJudge.learned(pictures.rgb[: pictures.n_whole], pictures.style[: pictures.n_whole], NAMES, PHOTO, config.seed)
+        some = np.flatnonzero(pictures.frame[: pictures.n_whole] % max(1, config.frames // JUDGE_FRAMES) == 0)
+        judge = StyleJudge.learned(pictures.rgb[some], pictures.style[some], NAMES, PHOTO, config.seed)
         judge.save(folder / JUDGE_NAME)
         pipeline = load_pipeline(folder)
         total = len(STYLES) * config.samples
@@ -213,6 +216,7 @@ class StyleDiffusionTraining:
             "style_similarity_samples": {
                 name: round(float(judge.similarity(shown[styles == k], name).mean()), 3) for k, name in enumerate(NAMES) if name != PHOTO
             },
+            "style_similarity_own": {name: round(float(judge.own[k]), 3) for k, name in enumerate(NAMES) if name != PHOTO},
             "parameters": sum(sum(p.numel() for p in part.parameters()) for part in (pipeline.vae, pipeline.unet, pipeline.text_encoder)),
             "size_mb": round(sum(path.stat().st_size for path in folder.rglob("*") if path.is_file()) / 1e6, 2),
         }

@@ -40,10 +40,15 @@ def test_styles_of_unseen_pictures_are_told(judge: StyleJudge) -> None:
 
 
 def test_similarity_is_0_unedited_1_in_the_style_and_between_on_the_way(judge: StyleJudge) -> None:
-    means = [judge.similarity(pictures_of("warm", 20, 7, amount), "warm").mean() for amount in (0.0, 0.5, 1.0)]
+    means = [judge.similarity(pictures_of("warm", 20, 7, amount), "warm").mean() for amount in (0.0, 0.25, 0.5, 0.75, 1.0)]
     assert means == sorted(means)
-    assert abs(means[0]) < 0.15 and 0.25 < means[1] < 0.75 and abs(means[2] - 1.0) < 0.15
-    assert abs(judge.similarity(pictures_of("grainy", 20, 8), "warm").mean()) < 0.3
+    assert means[0] < 0.1 and abs(means[-1] - judge.own[NAMES.index("warm")]) < 0.15
+    assert judge.similarity(pictures_of("grainy", 20, 8), "warm").mean() < means[1]
+
+
+def test_similarity_at_the_mean_statistics(judge: StyleJudge) -> None:
+    plain, goal = judge.means[0], judge.means[1]
+    np.testing.assert_allclose(judge._similarity(np.stack([plain, goal, goal + 2.0 * (plain - goal)]), "warm"), [0.0, 1.0, -1.0], atol=1e-9)
 
 
 def test_size_hardly_matters(judge: StyleJudge) -> None:
