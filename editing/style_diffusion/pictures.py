@@ -7,9 +7,6 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from renderer.images import quantise, resize_picture
-from renderer.types import PictureWindow
-
 if TYPE_CHECKING:
     from jaxtyping import Float, Int, UInt8
     from torch import Tensor
@@ -57,17 +54,26 @@ def as_pictures(decoded: Float[Tensor, "n 3 h w"]) -> UInt8[np.ndarray, "n h w 3
 def cut(renders: StyledRenders, size_px: int, seed: int, windows: int = WINDOWS) -> Pictures:
     """All of the renders, whole and in random windows, each style's windows its own."""
     generator = np.random.default_rng(seed)
-    n_styles, n = renders.pictures.shape[:2]
+    n_styles, n, height, width = renders.pictures.shape[:4]
     styles, frames = (part.ravel() for part in np.meshgrid(np.arange(n_styles), np.arange(n), indexing="ij"))
     rgb = np.empty((n_styles * n * (1 + windows), size_px, size_px, 3), np.uint8)
     for row in range(len(rgb)):
         k = row % (n_styles * n)
-        window = None if row < n_styles * n else _drawn_window(generator)
-        rgb[row] = quantise(resize_picture(renders.pictures[styles[k], frames[k]], size_px, size_px, window))
+        picture = renders.pictures[styles[k], frames[k]]
+        if row >= n_styles * n:
+            side = generator.uniform(LEAST_WINDOW, 1.0)
+            rows, columns = round(side * height), round(side * width)
+            top, left = generator.integers(0, height - rows + 1), generator.integers(0, width - columns + 1)
+            picture = picture[top : top + rows, left : left + columns]
+        rgb[row] = _resized(picture, size_px)
     return Pictures(rgb, np.tile(styles, 1 + windows), np.tile(frames, 1 + windows), n_styles * n)
 
 
-def _drawn_window(generator: np.random.Generator) -> PictureWindow:
-    side = float(generator.uniform(LEAST_WINDOW, 1.0))
-    left, top = generator.uniform(0.0, 1.0 - side, 2)
-    return PictureWindow(float(left), float(top), side, side)
+def _resized(picture: UInt8[np.ndarray, "h w 3"], size_px: int) -> UInt8[np.ndarray, "s s 3"]:
+    """`renderer.images.resize_picture`'s triangle filter, by torch: thousands of pictures are cut."""
+    import torch
+    from torch.nn.functional import interpolate
+
+    tensor = torch.from_numpy(np.ascontiguousarray(picture)).permute(2, 0, 1)[None].float()
+    small = interpolate(tensor, (size_px, size_px), mode="bilinear", antialias=True)
+    return np.asarray(small.round().clamp(0.0, 255.0).byte()[0].permute(1, 2, 0).numpy())
