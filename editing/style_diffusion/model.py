@@ -3,6 +3,7 @@
 OUT.training/request.json       what was asked for; another request does not go on from it
 OUT.training/renders/           the styled renders, in portions
 OUT.training/autoencoder.pt     checkpoint of the first network, denoiser.pt of the other two
+OUT.training/latents.npz        of all pictures
 OUT.training/progress.json      for whoever watches: `stage`, `step`, `steps` of the stage, `loss` (None where there is none)
 OUT/                            the model, with `report.json` (its figures), `samples.png` (one row a style)
                                 and the style judge; appears when it is whole
@@ -25,7 +26,7 @@ import numpy as np
 from editing.evaluate.style_similarity import StyleJudge
 from editing.style_diffusion.autoencoder import AutoencoderConfig, encoded, reconstruction_psnr_db, train_autoencoder
 from editing.style_diffusion.denoiser import Captioner, DenoiserConfig, train_denoiser
-from editing.style_diffusion.files import write_whole
+from editing.style_diffusion.files import write_array, write_whole
 from editing.style_diffusion.pictures import Pictures, cut
 from editing.style_diffusion.pipeline_folder import JUDGE_NAME, load_pipeline, sample, with_normal_latents, write_pipeline
 from editing.style_diffusion.renders import make_renders
@@ -38,6 +39,8 @@ from renderer.images import encode_picture
 
 if TYPE_CHECKING:
     from pathlib import Path
+
+    from torch import Tensor
 
     from renderer.audio.encoder import AudioEncoder
     from renderer.avatar import Avatar
@@ -151,11 +154,10 @@ class StyleDiffusionTraining:
                 self._folder / "autoencoder.pt",
                 lambda done, total, loss: note(AUTOENCODER, done, total, loss),
             )
-            means, _ = encoded(autoencoder, pictures)
-            with_normal_latents(autoencoder, means.mean((0, 2, 3)), means.std((0, 2, 3)))
+            latents = self._normal_latents(autoencoder, pictures)
             tokenizer = build_tokenizer(vocabulary(config.person))
             unet, text_encoder = train_denoiser(
-                encoded(autoencoder, pictures),
+                latents,
                 Captioner.of(pictures, learn_from, config.person),
                 tokenizer,
                 config.denoiser,
@@ -175,6 +177,20 @@ class StyleDiffusionTraining:
         finished.rename(self._out)
         discard(self._folder)
         return report
+
+    def _normal_latents(self, autoencoder: Any, pictures: Pictures) -> tuple[Tensor, Tensor]:
+        """Means and deviations of all latents, once the autoencoder was given normal ones."""
+        import torch
+
+        path = self._folder / "latents.npz"
+        if not path.is_file():
+            means, deviations = encoded(autoencoder, pictures)
+            write_array(path, means=means.numpy(), deviations=deviations.numpy())
+        with np.load(path) as kept:
+            means, deviations = torch.from_numpy(kept["means"]), torch.from_numpy(kept["deviations"])
+        mean, deviation = means.mean((0, 2, 3)), means.std((0, 2, 3))
+        with_normal_latents(autoencoder, mean, deviation)
+        return (means - mean[:, None, None]) / deviation[:, None, None], deviations / deviation[:, None, None]
 
     def _also_in_file(self, note: Note) -> Note:
         """`note` that writes progress.json too, now and then."""
