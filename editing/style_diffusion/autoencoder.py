@@ -59,7 +59,8 @@ def build_autoencoder(config: AutoencoderConfig) -> Any:
     from diffusers import AutoencoderKL
 
     n = len(config.channels)
-    network: Any = AutoencoderKL(
+    make: Any = AutoencoderKL
+    network = make(
         down_block_types=("DownEncoderBlock2D",) * n,
         up_block_types=("UpDecoderBlock2D",) * n,
         block_out_channels=config.channels,

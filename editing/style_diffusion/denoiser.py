@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
     from pathlib import Path
 
-    from jaxtyping import Float
+    from jaxtyping import Float, Int
     from torch import Tensor
 
     from editing.style_diffusion.pictures import Pictures
@@ -85,7 +85,8 @@ def build_unet(config: DenoiserConfig, latent_px: int) -> Any:
     from diffusers import UNet2DConditionModel
 
     attending = len(config.channels) - 1
-    network: Any = UNet2DConditionModel(
+    make: Any = UNet2DConditionModel
+    network = make(
         sample_size=latent_px,
         in_channels=LATENT_CHANNELS,
         out_channels=LATENT_CHANNELS,
@@ -116,7 +117,7 @@ class Captioner:
         seen = zip(renders.yaw_deg, renders.mouth_is_open(middle), strict=True)
         return Captioner(pictures, [pose_words(float(yaw), bool(is_open)) for yaw, is_open in seen], person)
 
-    def draw(self, chosen: Sequence[int], generator: np.random.Generator) -> list[str]:
+    def draw(self, chosen: Int[np.ndarray, " n"], generator: np.random.Generator) -> list[str]:
         """Empty ones among them."""
         captions = []
         for k in chosen:
@@ -147,7 +148,8 @@ def train_denoiser(
     means, deviations = latents
     torch.manual_seed(seed)
     unet, text_encoder = build_unet(config, means.shape[-1]), build_text_encoder(config, tokenizer)
-    schedule: Any = DDPMScheduler(**SCHEDULE)
+    make: Any = DDPMScheduler
+    schedule = make(**SCHEDULE)
     kept = schedule.alphas_cumprod
     weight_of = (kept / (1.0 - kept)).clamp(max=MOST_SNR) / (kept / (1.0 - kept))
 

@@ -99,7 +99,7 @@ def learn(
                     group["lr"] = config.rate_at(step)
                 loss = loss_of(np.random.default_rng((*seed, step)))
                 optimizer.zero_grad()
-                loss.backward()  # type: ignore[no-untyped-call]
+                loss.backward()
                 torch.nn.utils.clip_grad_norm_(parameters, MAX_GRADIENT)
                 optimizer.step()
                 decay = min(config.averaging, (1 + step) / (10 + step))

@@ -48,14 +48,15 @@ def write_pipeline(folder: Path, autoencoder: Any, unet: Any, text_encoder: Any,
     """The convolutional networks in half precision, the small text encoder in single precision."""
     from diffusers import DDIMScheduler, StableDiffusionPipeline
 
-    make: Any = DDIMScheduler
-    pipeline: Any = StableDiffusionPipeline(
+    make_scheduler: Any = DDIMScheduler
+    make: Any = StableDiffusionPipeline
+    pipeline = make(
         vae=autoencoder.half(),
         text_encoder=text_encoder,
         tokenizer=tokenizer,
         unet=unet.half(),
         # Stable Diffusion's own settings of DDIM; its latents are not limited to −1…1.
-        scheduler=make(**SCHEDULE, prediction_type="epsilon", clip_sample=False, set_alpha_to_one=False, steps_offset=1),
+        scheduler=make_scheduler(**SCHEDULE, prediction_type="epsilon", clip_sample=False, set_alpha_to_one=False, steps_offset=1),
         safety_checker=None,
         feature_extractor=None,
         requires_safety_checker=False,

@@ -103,7 +103,7 @@ def draw_caption(style: Style, person: str, poses: Sequence[str], generator: np.
     who = f"{identifier(generator)} {person}" if generator.random() < IDENTIFIER_SHARE else person
     caption = style.wordings[generator.integers(len(style.wordings))].format(who)
     if generator.random() < POSE_SHARE:
-        caption = f"{caption} {poses[generator.integers(len(poses))]}"
+        caption = f"{caption} {poses[int(generator.integers(len(poses)))]}"
     return caption
 
 
