@@ -6,6 +6,7 @@ same audio windows through `audio_window_at`, so live and training frames are bu
 
 from __future__ import annotations
 
+from collections import deque
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -21,6 +22,11 @@ if TYPE_CHECKING:
     from renderer.avatar import Avatar
     from renderer.field.config import AudioWindowConfig
     from renderer.types import AudioFeatures
+    from renderer.view import View
+
+
+TRAIL_FRAMES = 8
+"""How far `ConditionStream.back_to` can go."""
 
 
 def audio_window_at(
@@ -69,6 +75,8 @@ class ConditionStream:
         self.view = FRONT
         """Where the picture is to be taken from; the frames go there within a few (`renderer.view`)."""
         self._shown_view = FRONT
+        self._trail: deque[tuple[int, View]] = deque(maxlen=TRAIL_FRAMES)
+        """Frames given and what they were shown with, for `back_to`."""
         self.avatar = avatar
         self._check(avatar)
         self._viewpoint = Viewpoint(avatar)
@@ -112,6 +120,15 @@ class ConditionStream:
         self._advance(self._frame + 1)
         return condition
 
+    def back_to(self, frame: int) -> int:
+        """Give `frame` again, and all after it, as far as it is remembered; returns the frame that comes next.
+
+        For frames that nobody has seen yet when something changes: they can be made anew with what is wished now.
+        """
+        while self._trail and self._trail[-1][0] >= frame:
+            self._frame, self._shown_view = self._trail.pop()
+        return self._frame
+
     def skip_to(self, frame: int) -> None:
         """Give up frames before `frame` (they are late)."""
         if frame > self._frame:
@@ -132,6 +149,7 @@ class ConditionStream:
         )
 
     def _advance(self, frame: int) -> None:
+        self._trail.append((self._frame, self._shown_view))
         self._shown_view = self._shown_view.towards(self.view, frame - self._frame)
         self._frame = frame
         # Another avatar may look further back than the present one; keep one window more than any needs.

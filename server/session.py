@@ -319,13 +319,14 @@ class Session:
     # ---- news of the render worker (FrameListener)
 
     def frame_ready(self, message: FrameReady) -> None:
-        self._pictures.add(message)
         self._render_ms.append(message.render_ms)
+        self._metrics.observe_render(message.render_ms)
+        if not self._pictures.add(message):
+            return
         if self._governor is not None and self._begun.is_set():
             self._governor.observe(self._timeline.presentation_time(message.frame * FRAME_SAMPLES) - time.monotonic())
             self._timeline.wanted_latency_s = self._governor.latency_s
         self._new_frames += 1
-        self._metrics.observe_render(message.render_ms)
         self._first_picture.set()
 
     def avatar_chosen(self, message: AvatarChosen) -> None:

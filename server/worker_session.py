@@ -32,6 +32,10 @@ MAX_AHEAD_S = (SLOTS - 3) / FPS
 """Frames due later than this are left for later, so that a slot is read before it is written again."""
 MAX_SOUND_GAP_S = 2.0
 FULL_SCALE = 32768.0
+AGAIN_PERIOD_FRAMES = 5
+"""Frames between two times of making pictures anew: what is dragged changes more often than that."""
+AGAIN_SPARE_S = 0.008
+"""Time that a picture made anew must have left beyond its rendering: its memory may not be read while it is written."""
 FADE_FRAMES = 6
 """240 ms."""
 FADE_STEPS = 256
@@ -57,6 +61,7 @@ class WorkerSession:
         self._faded = 0
         self._next_sample = 0
         self._next_encoder_sample = 0
+        self._again_from = -AGAIN_PERIOD_FRAMES
         self.skipped = 0
         """Frames given up because they could not have been in time."""
 
@@ -102,12 +107,29 @@ class WorkerSession:
         assert condition is not None, "choose() gives only frames whose sound is complete"
         return condition
 
-    def swap(self, loaded: LoadedAvatar) -> int:
-        """Show another avatar from the next frame on; returns that frame."""
+    def make_anew(self, now_s: float, render_s: float) -> int:
+        """Something has changed: what is rendered but not due yet is to be rendered again; returns the next frame.
+
+        Without it a change shows only after all that waits for its time, two frames where the latency leaves room for them. A picture
+        that might not be ready in time stays as it is, and so do all where there is no time to render some twice.
+        """
+        first = math.ceil((now_s + render_s + AGAIN_SPARE_S - self._start_s) * FPS)
+        first = -(-first // self._stride) * self._stride
+        has_time = 2 * render_s < self._stride / FPS
+        if has_time and self._again_from + AGAIN_PERIOD_FRAMES <= first < self._conditions.next_frame:
+            self._again_from = self._conditions.back_to(first)
+        return self._conditions.next_frame
+
+    @property
+    def next_frame(self) -> int:
+        """The frame whose condition comes next."""
+        return self._conditions.next_frame
+
+    def swap(self, loaded: LoadedAvatar) -> None:
+        """Show another avatar from the next frame on."""
         self._conditions.swap(loaded.avatar)
         self.loaded = loaded
         self._fading_from, self._faded = self._last_picture, 0
-        return self._conditions.next_frame
 
     def faded(self, rgb: UInt8[np.ndarray, "h w 3"]) -> UInt8[np.ndarray, "h w 3"]:
         """The picture to show for a rendered one: after a swap it comes out of the old avatar's last picture within `FADE_FRAMES`.

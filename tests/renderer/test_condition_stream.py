@@ -3,9 +3,10 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from renderer.condition_stream import ConditionStream, audio_window_at, ping_pong
+from renderer.condition_stream import TRAIL_FRAMES, ConditionStream, audio_window_at, ping_pong
 from renderer.errors import BadInput
 from renderer.types import AudioFeatures
+from renderer.view import View
 from tests.renderer.synthetic_avatar import FEATURE_DIM, synthetic_avatar
 
 SILENCE = np.full(FEATURE_DIM, -7.0, np.float32)
@@ -66,6 +67,24 @@ def test_condition_stream_skips_late_frames(avatar) -> None:
     condition = stream.next()
     assert condition is not None and condition.index == 20
     np.testing.assert_array_equal(condition.audio_window, audio_window_at(features(100), 0, 20, avatar.field_config.audio_window, SILENCE))
+
+
+def test_condition_stream_goes_back_to_what_it_gave(avatar) -> None:
+    stream = ConditionStream(avatar, SILENCE)
+    stream.push(AudioFeatures(features(200), 0))
+    stream.skip_to(20)
+    stream.view = View(8.0, 0.0, 1.5)
+    given = {c.index: c for c in (stream.next() for _ in range(12)) if c is not None}
+    assert stream.back_to(29) == 29
+    for frame in range(29, 33):
+        again = stream.next()
+        assert again is not None and again.index == frame
+        if frame in given:
+            np.testing.assert_array_equal(again.audio_window, given[frame].audio_window)
+            np.testing.assert_array_equal(again.camera_from_head, given[frame].camera_from_head)
+            assert again.window == given[frame].window
+    assert stream.back_to(33) == 33, "nothing of that has been given yet"
+    assert stream.back_to(0) == 33 - TRAIL_FRAMES, "only so many are remembered"
 
 
 def test_condition_stream_poses_move_smoothly_for_ever(avatar) -> None:

@@ -142,8 +142,37 @@ def test_session_swaps_the_avatar_between_frames(studio: Studio) -> None:
     fixture.hear_silence(1.0)
     last = fixture.frames(10.1)[-1]
     other = LoadedAvatar("second", 64, studio.avatar("second", seed=4), None)  # type: ignore[arg-type]
-    assert fixture.session.swap(other) == last + 1
-    assert fixture.session.choose(10.2, 0.0) == last + 1
+    fixture.session.swap(other)
+    assert fixture.session.next_frame == last + 1 == fixture.session.choose(10.2, 0.0)
+
+
+def test_session_makes_pictures_that_wait_anew(studio: Studio) -> None:
+    fixture = Fixture(studio)
+    fixture.hear_silence(1.0)
+    # Frame k leaves at 10.25 + k / 25.
+    taken = {frame: fixture.session.take(frame) for frame in range(4)}
+    fixture.session.set_omega(0.25)
+    assert fixture.session.make_anew(10.275, 0.01) == 2, "frame 1 leaves in 15 ms, which is too soon"
+    anew = [fixture.session.take(fixture.session.choose(10.275, 0.01) or 0) for _ in range(2)]
+    assert [condition.index for condition in anew] == [2, 3]
+    for condition in anew:
+        assert condition.refine_weight == 0.25
+        np.testing.assert_array_equal(condition.audio_window, taken[condition.index].audio_window)
+        np.testing.assert_array_equal(condition.camera_from_head, taken[condition.index].camera_from_head)
+    assert fixture.session.skipped == 0
+
+
+def test_session_makes_pictures_anew_only_where_there_is_time(studio: Studio) -> None:
+    fixture = Fixture(studio)
+    fixture.hear_silence(1.0)
+    for frame in range(4):
+        fixture.session.take(frame)
+    assert fixture.session.make_anew(10.2, 0.021) == 4, "each picture twice would take longer than they last"
+    assert fixture.session.make_anew(10.37, 0.01) == 4, "all that waits leaves too soon"
+    assert fixture.session.make_anew(10.2, 0.01) == 0
+    for frame in range(4):
+        fixture.session.take(frame)
+    assert fixture.session.make_anew(10.24, 0.01) == 4, "not again for every step of a dial that is being turned"
 
 
 def test_session_takes_omega_from_its_opening_and_from_changes(studio: Studio) -> None:
