@@ -42,7 +42,7 @@ class AutoencoderConfig:
     """of the differences' L1 in the loss"""
     kl_weight: float = 2e-4
     """of the Kullback-Leibler divergence, a mean over the latent's values"""
-    learning: LearningConfig = field(default_factory=lambda: LearningConfig(steps=600, batch=12, rate=2.5e-3))
+    learning: LearningConfig = field(default_factory=lambda: LearningConfig(steps=900, batch=12, rate=2.5e-3))
 
     def __post_init__(self) -> None:
         halved = 2 ** (len(self.channels) - 1)

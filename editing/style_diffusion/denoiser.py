@@ -43,13 +43,13 @@ MOST_SNR = 5.0
 class DenoiserConfig:
     """The networks and their training."""
 
-    channels: tuple[int, ...] = (32, 96, 128)
+    channels: tuple[int, ...] = (32, 80, 112)
     """of each level; there is attention (and so the sentence) from the second on"""
     text_size: int = 96
     """of a token's embedding"""
     text_layers: int = 2
     attention_heads: int = 4
-    learning: LearningConfig = field(default_factory=lambda: LearningConfig(steps=1400, batch=16, rate=1.5e-3))
+    learning: LearningConfig = field(default_factory=lambda: LearningConfig(steps=1700, batch=16, rate=1.5e-3))
 
     def __post_init__(self) -> None:
         for channels in self.channels:

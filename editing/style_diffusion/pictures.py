@@ -13,9 +13,9 @@ if TYPE_CHECKING:
 
     from editing.style_diffusion.renders import StyledRenders
 
-WINDOWS = 2
+WINDOWS = 1
 """Of each picture, besides the whole of it."""
-LEAST_WINDOW = 0.72
+LEAST_WINDOW = 0.85
 """Side of a window, as a share of the picture's."""
 
 

@@ -73,7 +73,7 @@ def load_pipeline(folder: Path) -> Any:
         raise BadInput(f"{folder} holds no diffusers pipeline (model_index.json is missing); python -m editing style-diffusion makes one")
     load: Any = StableDiffusionPipeline.from_pretrained
     try:
-        pipeline = load(str(folder), safety_checker=None, torch_dtype=torch.float32)
+        pipeline = load(str(folder), safety_checker=None).to(torch.float32)
     except Exception as error:  # diffusers and safetensors raise what they like
         reason = textwrap.shorten(str(error), REASON_LETTERS, placeholder=" …")
         raise BadInput(f"{folder} cannot be loaded as a Stable Diffusion pipeline ({type(error).__name__}: {reason})") from error

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import dataclasses
 from typing import TYPE_CHECKING
 
 import numpy as np
 import pytest
 
 from editing.image_editors.guide import Guide
+from editing.landmarks import N_LANDMARKS
 from editing.style_diffusion import renders
 from editing.style_diffusion.autoencoder import AutoencoderConfig
 from editing.style_diffusion.denoiser import DenoiserConfig
@@ -46,10 +48,16 @@ class Tinting:
         return (0.4 * frames + 0.6 * TINTS[settings.instruction]).astype(np.uint8)
 
 
+def completed_with_some_landmarks(self: Guide, frames: np.ndarray, *_: object, **__: object) -> Guide:
+    """In place of `Guide.completed`: points on a line, one a pixel, so that a mouth has an opening."""
+    points = np.repeat(np.arange(N_LANDMARKS, dtype=np.float32)[:, None], 2, axis=1)
+    return dataclasses.replace(completed_without_landmarks(self, frames), landmarks=np.stack([points] * len(frames)))
+
+
 @pytest.fixture
 def tinted(monkeypatch: pytest.MonkeyPatch) -> None:
     """No landmarks are looked for, and a style is a tint."""
-    monkeypatch.setattr(Guide, "completed", completed_without_landmarks)
+    monkeypatch.setattr(Guide, "completed", completed_with_some_landmarks)
     monkeypatch.setattr(renders, "BuiltinEditor", Tinting)
     monkeypatch.setattr(renders, "RENDER_PX", SIZE_PX)
 
