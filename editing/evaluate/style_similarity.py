@@ -13,6 +13,7 @@ probability  of each style, softmax of the discriminants
 from __future__ import annotations
 
 import dataclasses
+import json
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -121,7 +122,8 @@ class StyleJudge:
         from safetensors.numpy import save_file
 
         tensors = {name: np.ascontiguousarray(getattr(self, name), np.float64) for name in _TENSORS}
-        metadata = {"format": _FORMAT, "names": "\n".join(self.names), "plain": self.plain}
+        # One entry: safetensors writes several in any order, and the file would differ from run to run.
+        metadata = {_FORMAT: json.dumps({"names": self.names, "plain": self.plain})}
         temporary = path.with_name(f".{path.name}")
         save_file(tensors, temporary, metadata)
         temporary.replace(path)
@@ -134,12 +136,13 @@ class StyleJudge:
         try:
             with safe_open(path, "numpy") as file:
                 metadata = file.metadata() or {}
-                if metadata.get("format") != _FORMAT:
+                if _FORMAT not in metadata:
                     raise BadInput(f"{path} is no style judge; python -m editing style-diffusion writes one beside the model")
+                header = json.loads(metadata[_FORMAT])
                 tensors = {name: file.get_tensor(name) for name in _TENSORS}
         except (OSError, SafetensorError) as error:
             raise BadInput(f"{path} cannot be read as a style judge: {error}") from error
-        return StyleJudge(tuple(metadata["names"].split("\n")), metadata["plain"], **tensors)
+        return StyleJudge(tuple(header["names"]), header["plain"], **tensors)
 
 
 def _small(picture: UInt8[np.ndarray, "h w 3"]) -> Float[np.ndarray, "h w 3"]:

@@ -20,6 +20,8 @@ from editing.style_diffusion.styles import STYLES
 from tests.editing.edit.conftest import SIZE_PX, avatar, completed_without_landmarks, encoder
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
+
     from editing.image_editors.editor import EditSettings
 
 __all__ = ["avatar", "encoder"]
@@ -54,6 +56,16 @@ def completed_with_some_landmarks(self: Guide, frames: np.ndarray, *_: object, *
     return dataclasses.replace(completed_without_landmarks(self, frames), landmarks=np.stack([points] * len(frames)))
 
 
+@pytest.fixture(autouse=True)
+def one_thread() -> Iterator[None]:
+    """Networks this small gain nothing from a second."""
+    torch = pytest.importorskip("torch")
+    before = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(before)
+
+
 @pytest.fixture
 def tinted(monkeypatch: pytest.MonkeyPatch) -> None:
     """No landmarks are looked for, and a style is a tint."""
@@ -64,9 +76,9 @@ def tinted(monkeypatch: pytest.MonkeyPatch) -> None:
 
 @pytest.fixture
 def coloured() -> StyledRenders:
-    """Six frames in every style, of nothing but noisy colour; odd ones face right with an open mouth."""
+    """Six frames in every style: grey above, the style's colour below, noise; odd ones face right with an open mouth."""
     generator = np.random.default_rng(0)
     colours = np.stack([np.full(3, 128), *TINTS.values()])[:, None, None, None]
-    pictures = colours + generator.normal(0.0, 12.0, (len(STYLES), 6, 32, 32, 3))
+    pictures = np.where(np.arange(32)[:, None, None] < 16, 128, colours) + generator.normal(0.0, 12.0, (len(STYLES), 6, 32, 32, 3))
     odd = np.arange(6) % 2
     return StyledRenders(pictures.clip(0, 255).astype(np.uint8), (odd * 20.0).astype(np.float32), (0.05 + 0.2 * odd).astype(np.float32))
