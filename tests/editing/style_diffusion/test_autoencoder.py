@@ -28,16 +28,16 @@ if TYPE_CHECKING:
 torch = pytest.importorskip("torch")
 pytest.importorskip("diffusers")
 CONFIG = AutoencoderConfig(
-    size_px=16, channels=(8, 16), learning=LearningConfig(steps=100, batch=6, rate=5e-3, warm_up_steps=5, averaging=0.9)
+    size_px=16, channels=(8, 16), learning=LearningConfig(steps=60, batch=6, rate=1e-2, warm_up_steps=5, averaging=0.9)
 )
 
 
-def test_training_brings_pictures_back(coloured: StyledRenders, tmp_path: Path) -> None:
+def test_training_brings_what_is_decoded_closer(coloured: StyledRenders, tmp_path: Path) -> None:
     pictures = cut(coloured, CONFIG.size_px, 0)
     network = train_autoencoder(pictures, CONFIG, 0, tmp_path / "a.pt", lambda *_: None)
     torch.manual_seed(0)
     untrained = build_autoencoder(CONFIG).eval()
-    assert reconstruction_psnr_db(network, pictures).mean() > reconstruction_psnr_db(untrained, pictures).mean() + 4.0
+    assert reconstruction_psnr_db(network, pictures).mean() > reconstruction_psnr_db(untrained, pictures).mean() + 3.0
 
 
 def test_normal_latents_decode_to_the_same_pictures(coloured: StyledRenders) -> None:
