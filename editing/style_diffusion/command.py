@@ -30,7 +30,7 @@ def parser() -> argparse.ArgumentParser:
     train.add_argument("--frames", type=int, help="of the avatar to learn from, each in six styles (default 200)")
     train.add_argument("--held-out", type=int, help="frames to be judged by (default 40)")
     train.add_argument("--autoencoder-steps", type=int, metavar="N", help="of the autoencoder (default 900)")
-    train.add_argument("--denoiser-steps", type=int, metavar="N", help="of UNet and text encoder (default 1700)")
+    train.add_argument("--denoiser-steps", type=int, metavar="N", help="of UNet and text encoder (default 1000)")
     train.add_argument("--seed", type=int, default=0, help="of everything random (default 0)")
     train.add_argument("--threads", type=int, default=2, help="CPU threads (default 2)")
     train.add_argument("--restart", action="store_true", help="forget what an earlier run began")

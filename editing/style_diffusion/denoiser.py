@@ -49,7 +49,7 @@ class DenoiserConfig:
     """of a token's embedding"""
     text_layers: int = 2
     attention_heads: int = 4
-    learning: LearningConfig = field(default_factory=lambda: LearningConfig(steps=1700, batch=16, rate=1.5e-3))
+    learning: LearningConfig = field(default_factory=lambda: LearningConfig(steps=1000, batch=16, rate=1.5e-3))
 
     def __post_init__(self) -> None:
         for channels in self.channels:
