@@ -5,6 +5,7 @@ OUT.training/renders/           the styled renders, in portions
 OUT.training/autoencoder.pt     checkpoint of the first network, denoiser.pt of the other two
 OUT.training/latents.npz        of all pictures
 OUT.training/progress.json      for whoever watches: `stage`, `step`, `steps` of the stage, `loss` (None where there is none)
+OUT.training/spent.json         wall and processor seconds of all runs so far
 OUT/                            the model, with `report.json` (its figures), `samples.png` (one row a style)
                                 and the style judge; appears when it is whole
 
@@ -130,9 +131,8 @@ class StyleDiffusionTraining:
         """
         import torch
 
-        note = self._also_in_file(note)
-        config, began, cpu_began = self._config, time.monotonic(), time.process_time()
-        before = self._spent()
+        config, clock = self._config, _Clock(self._folder / "spent.json")
+        note = self._also_in_file(note, clock)
         torch.set_num_threads(threads)
         try:
             learn_from, judge_by = make_renders(
@@ -171,8 +171,8 @@ class StyleDiffusionTraining:
             write_pipeline(finished, autoencoder, unet, text_encoder, tokenizer)
             report = self._judged(finished, pictures, held_out, note)
         finally:
-            self._spend(before, time.monotonic() - began, time.process_time() - cpu_began)
-        report |= {name: round(seconds / 60.0, 1) for name, seconds in self._spent().items()}
+            clock.write()
+        report |= {f"{name}_min": round(seconds / 60.0, 1) for name, seconds in clock.spent_s().items()}
         (finished / REPORT_NAME).write_text(json.dumps(report, indent=1), encoding="utf-8")
         finished.rename(self._out)
         discard(self._folder)
@@ -192,7 +192,7 @@ class StyleDiffusionTraining:
         with_normal_latents(autoencoder, mean, deviation)
         return (means - mean[:, None, None]) / deviation[:, None, None], deviations / deviation[:, None, None]
 
-    def _also_in_file(self, note: Note) -> Note:
+    def _also_in_file(self, note: Note, clock: _Clock) -> Note:
         """`note` that writes progress.json too, now and then."""
         path, written_s = self._folder / "progress.json", -PROGRESS_EVERY_S
 
@@ -203,6 +203,7 @@ class StyleDiffusionTraining:
                 written_s = time.monotonic()
                 state = json.dumps({"stage": stage, "step": done, "steps": total, "loss": loss})
                 write_whole(path, lambda temporary: temporary.write_text(state, encoding="utf-8"))
+                clock.write()
 
         return both
 
@@ -237,11 +238,19 @@ class StyleDiffusionTraining:
             "size_mb": round(sum(path.stat().st_size for path in folder.rglob("*") if path.is_file()) / 1e6, 2),
         }
 
-    def _spent(self) -> dict[str, float]:
-        """Seconds of all runs so far."""
-        path = self._folder / "spent.json"
-        return dict(json.loads(path.read_text(encoding="utf-8"))) if path.is_file() else {"minutes": 0.0, "cpu_minutes": 0.0}
 
-    def _spend(self, before: dict[str, float], wall_s: float, cpu_s: float) -> None:
-        spent = {"minutes": before["minutes"] + wall_s, "cpu_minutes": before["cpu_minutes"] + cpu_s}
-        write_whole(self._folder / "spent.json", lambda path: path.write_text(json.dumps(spent), encoding="utf-8"))
+class _Clock:
+    """Time and processor time of all runs of one training, kept in a file."""
+
+    def __init__(self, path: Path) -> None:
+        self._path = path
+        self._before = json.loads(path.read_text(encoding="utf-8")) if path.is_file() else {"wall": 0.0, "cpu": 0.0}
+        self._began = {"wall": time.monotonic(), "cpu": time.process_time()}
+
+    def spent_s(self) -> dict[str, float]:
+        now = {"wall": time.monotonic(), "cpu": time.process_time()}
+        return {name: self._before[name] + now[name] - self._began[name] for name in now}
+
+    def write(self) -> None:
+        state = json.dumps(self.spent_s())
+        write_whole(self._path, lambda temporary: temporary.write_text(state, encoding="utf-8"))

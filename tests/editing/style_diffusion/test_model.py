@@ -54,7 +54,7 @@ def test_the_model_is_an_ordinary_pipeline_with_a_report_and_a_judge(model: Path
 
     report = json.loads((model / REPORT_NAME).read_text())
     assert set(report["style_accuracy_samples_by_style"]) == set(NAMES)
-    assert report["size_mb"] < 2.0 and 0.0 <= report["style_accuracy_samples"] <= 1.0 and report["minutes"] >= 0.0
+    assert report["size_mb"] < 2.0 and 0.0 <= report["style_accuracy_samples"] <= 1.0 and report["wall_min"] >= 0.0
     assert StyleJudge.load(model / JUDGE_NAME).names == NAMES
     pipeline = StableDiffusionPipeline.from_pretrained(str(model), safety_checker=None)
     pipeline.set_progress_bar_config(disable=True)
