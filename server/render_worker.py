@@ -212,6 +212,10 @@ class RenderWorker:
             session.set_backdrop(change.backdrop)
         if change.fade is not None:
             session.set_fade(change.fade)
+        if change.emotion is not None:
+            session.set_emotion(change.emotion)
+        if change.emotion_auto is not None:
+            session.set_emotion_auto(change.emotion_auto)
         if change.avatar is None:
             self._make_anew(session)
             return

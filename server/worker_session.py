@@ -13,8 +13,10 @@ import numpy as np
 from renderer.audio.resample import Resampler
 from renderer.audio.streaming import StreamingEncoder
 from renderer.condition_stream import ConditionStream
+from renderer.emotion import NEUTRAL
 from renderer.field.config import STEPS_PER_FRAME
 from renderer.types import FPS, AudioChunk
+from renderer.voice_emotion import VoiceEmotion
 from server.frame_ring import SLOTS
 from server.timeline import VOICE_RATE_HZ
 from server.worker_messages import OpenSession, Sound
@@ -23,6 +25,7 @@ if TYPE_CHECKING:
     from jaxtyping import UInt8
 
     from renderer.audio.encoder import AudioEncoder
+    from renderer.emotion import Emotion
     from renderer.types import FrameCondition
     from renderer.view import View
     from server.avatar_store import LoadedAvatar
@@ -54,6 +57,9 @@ class WorkerSession:
         self._conditions = ConditionStream(
             loaded.avatar, encoder.silence_features(), opening.seed, opening.smoothing, refine_weight=opening.omega
         )
+        self._emotion = NEUTRAL
+        self._voice_emotion: VoiceEmotion | None = None
+        """None: the emotion is the one that was set."""
         self._fade = False
         self._last_picture: UInt8[np.ndarray, "h w 3"] | None = None
         """Kept only where swaps fade."""
@@ -78,6 +84,9 @@ class WorkerSession:
         resampled = self._resampler.push(samples)
         chunk = AudioChunk(resampled, self._next_encoder_sample)
         self._next_encoder_sample += len(resampled)
+        if self._voice_emotion is not None:
+            self._voice_emotion.push(resampled)
+            self._conditions.emotion = self._voice_emotion.emotion
         features = self._encoder.push(chunk)
         if len(features.steps):
             self._conditions.push(features)
@@ -159,6 +168,19 @@ class WorkerSession:
 
     def set_backdrop(self, backdrop: Backdrop) -> None:
         self._conditions.background = backdrop.picture
+
+    def set_emotion(self, emotion: Emotion) -> None:
+        """Takes effect at once, or when the emotion no longer follows the voice."""
+        self._emotion = emotion
+        if self._voice_emotion is None:
+            self._conditions.emotion = emotion
+
+    def set_emotion_auto(self, follows_voice: bool) -> None:
+        """What the voice usually is, is learned anew each time."""
+        if follows_voice == (self._voice_emotion is not None):
+            return
+        self._voice_emotion = VoiceEmotion() if follows_voice else None
+        self._conditions.emotion = NEUTRAL if follows_voice else self._emotion
 
     def set_smoothing(self, smoothing: float) -> None:
         self._conditions.smoothing = smoothing
