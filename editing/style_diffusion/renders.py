@@ -19,10 +19,7 @@ from editing.image_editors.builtin.builtin_editor import BuiltinEditor
 from editing.image_editors.editor import EditSettings
 from editing.style_diffusion.files import write_array
 from editing.style_diffusion.styles import STYLES
-from editing.train.clip import windows_of
-from renderer.errors import BadInput
 from renderer.images import quantise, resize_picture
-from renderer.types import AudioFeatures
 from renderer.view import MAX_PITCH_DEG, MAX_YAW_DEG, View, Viewpoint, facing_deg
 
 if TYPE_CHECKING:
@@ -62,20 +59,16 @@ class StyledRenders:
 
 def drawn_moments(avatar: Avatar, encoder: AudioEncoder, n: int, span: tuple[float, float], seed: tuple[int, ...]) -> Moments:
     """`n` moments of this span of the clip (shares of it), a share of them turned. BadInput for an avatar without its clip's sound."""
-    if avatar.audio_track is None:
-        raise BadInput(f"avatar {avatar.name!r} does not hold what was said in its training clip; train it again with this program")
     generator = np.random.default_rng(seed)
     n_track = len(avatar.pose_track)
     first, last = int(span[0] * n_track), max(int(span[0] * n_track) + 1, int(span[1] * n_track))
-    indices = np.sort(generator.integers(first, last, n))
+    moments = Moments.at(avatar, encoder, np.sort(generator.integers(first, last, n)))
     viewpoint = Viewpoint(avatar)
-    poses = avatar.pose_track[indices].copy()
+    poses = moments.poses.copy()
     for k in np.flatnonzero(generator.random(n) < TURNED_SHARE):
         yaw, pitch = generator.uniform(-1.0, 1.0, 2) * (MAX_YAW_DEG, MAX_PITCH_DEG)
         poses[k] = viewpoint.turned(poses[k], View(yaw, pitch))
-    features = AudioFeatures(avatar.audio_track, 0)
-    windows = windows_of(features, encoder, avatar.field_config.audio_window, indices)
-    return Moments(indices, features, windows, poses, avatar.eye_track[indices])
+    return dataclasses.replace(moments, poses=poses)
 
 
 def resized(avatar: Avatar, size_px: int) -> Avatar:
