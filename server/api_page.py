@@ -8,6 +8,7 @@ from typing import Any
 from pydantic import TypeAdapter
 
 from server.messages import ClientMessage, ServerMessage
+from server.program_feed import Begin, Begun
 
 _PAGE = """<!doctype html>
 <html lang="en"><head><meta charset="utf-8"><meta name="viewport" content="width=device-width"><title>{title}: API</title></head>
@@ -18,6 +19,10 @@ _PAGE = """<!doctype html>
 <p>JSON messages, one session a socket. <code>set</code> and <code>ping</code> also over the data channel "control".</p>
 <h3>To the server</h3><dl>{incoming}</dl>
 <h3>From the server</h3><dl>{outgoing}</dl>
+<h2>WebSocket /api/feed</h2>
+<p>For programs: <code>begin</code> first, then int16 mono sound as binary messages and the messages above but <code>offer</code>; back come
+<code>begun</code> and the bytes of one container. The README of the folder server/ has an example.</p>
+<dl>{feed}</dl>
 </body></html>
 """
 
@@ -35,6 +40,7 @@ def api_page(schema: dict[str, Any]) -> str:
         operations=_definitions(operations),
         incoming=_definitions(_messages(TypeAdapter(ClientMessage))),
         outgoing=_definitions(_messages(TypeAdapter(ServerMessage))),
+        feed=_definitions(_messages(TypeAdapter(Begin | Begun))),
     )
 
 

@@ -22,7 +22,7 @@ import json, sys
 import av, av.error
 url = sys.argv[1]
 options = {"listen": "1"} if url.startswith("rtmp") else {"probesize": "100000"}
-with av.open(url, "r", options=options, timeout=(60, 20)) as container:
+with av.open(url, "r", options=options, timeout=(200, 60)) as container:
     try:
         for frame in container.decode(video=0, audio=0):
             kind = "picture" if isinstance(frame, av.VideoFrame) else "voice"

@@ -82,7 +82,7 @@ def test_application_describes_itself_without_a_network(studio: Studio) -> None:
     assert {"/healthz", "/metrics", "/api/avatars"} <= set(schema["paths"])
     page = app.get("/docs").text
     assert "http" not in page.replace("HTTP", ""), "nothing is fetched from elsewhere"
-    for words in ("GET /healthz", "offer", "late_percent", "unknown_avatar"):
+    for words in ("GET /healthz", "offer", "late_percent", "unknown_avatar", "WebSocket /api/feed", "begun", "POST /api/recordings"):
         assert words in page
 
 

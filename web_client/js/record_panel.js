@@ -55,7 +55,7 @@ export class RecordPanel {
       if (error.name !== "SessionError") throw error;
       element("record-complaint").textContent = error.detail || noticeFor(error.code).title;
       element("record-complaint").hidden = false;
-      if (!this.#isRunning()) this.#recording = null;
+      if (!this.#isRunning() || error.code === "refused") this.#recording = null; // a server that was started anew knows nothing of it
     }
     this.#render();
   }
