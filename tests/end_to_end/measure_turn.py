@@ -12,6 +12,7 @@ import contextlib
 import ctypes
 import json
 import os
+import re
 import shutil
 import socket
 import subprocess
@@ -21,28 +22,40 @@ import threading
 import time
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 
 from renderer.library import find_avatar
 from tests.end_to_end.live_browser import open_page, press_start
 from tests.server.running_server import start_server
 
+if TYPE_CHECKING:
+    from playwright.sync_api import Page
+
 SERVER, RELAY, VIEWER = (f"visavis-{name}-{os.getpid()}" for name in ("server", "relay", "viewer"))
 SERVER_ADDRESS, RELAY_TO_SERVER = "10.99.1.2", "10.99.1.1"
 VIEWER_ADDRESS, RELAY_TO_VIEWER = "10.99.2.2", "10.99.2.1"
 TURN_PORT = 3478
 SECRET = "a secret of both"
+RELAY_URL = f"turn:{RELAY_TO_SERVER}:{TURN_PORT}?transport="
+TROUBLES: dict[str, tuple[str, ...]] = {
+    "none": (),
+    "with another secret": ("--ice-servers", f"{RELAY_URL}tcp", "--turn-secret", "another"),
+    "not there": ("--ice-servers", f"turn:{RELAY_TO_SERVER}:9?transport=tcp", "--turn-secret", SECRET),
+}
+"""What keeps a session from coming about, and the server's settings for it."""
+NOTICE_TIMEOUT_MS = 60_000
 COTURN_STARTS_S = 10.0
 CHUNK = 1 << 16
 
 
 def main(argv: list[str]) -> int:
-    """Measure over UDP and over TCP to the relay."""
+    """Measure over UDP and over TCP to the relay; then what the page says where it is of no use."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("sound", type=Path, help="WAV file that is the microphone")
     parser.add_argument("--seconds", type=float, default=30.0, help="of each run (default 30)")
     parser.add_argument("--size", type=int, default=128, help="picture size in pixels (default 128)")
+    parser.add_argument("--pictures", type=Path, metavar="DIR", help="keep pictures of the pages that could not connect")
     parser.add_argument("--transports", default="udp,tcp", help="to the relay (default udp,tcp)")
     options = parser.parse_args(argv)
     if os.geteuid() != 0 or not shutil.which("ip") or not shutil.which("turnserver"):
@@ -50,25 +63,20 @@ def main(argv: list[str]) -> int:
     with networks(), coturn():
         for transport in options.transports.split(","):
             print(json.dumps({"relay": transport, **run(options, transport)}), flush=True)
+        for trouble, ice in TROUBLES.items():
+            print(json.dumps({"relay": trouble, **explain(options, ice)}), flush=True)
     return 0
 
 
 def run(options: argparse.Namespace, transport: str) -> dict[str, Any]:
     """One session of the page."""
-    ice = ("--ice-servers", f"turn:{RELAY_TO_SERVER}:{TURN_PORT}?transport={transport}", "--turn-secret", SECRET)
-    with contextlib.ExitStack() as stack:
-        with inside(SERVER):
-            server = stack.enter_context(start_server(find_avatar("bundled"), "--size", str(options.size), *ice))
-        stack.enter_context(tunnel(urlsplit(server.url).port or 0))
-        with inside(VIEWER):
-            assert not reaches(SERVER_ADDRESS), "there is a direct way"
-            page = stack.enter_context(open_page(server.url, options.sound))
-            began_s = time.monotonic()
-            press_start(page)
-            first_s = time.monotonic() - began_s
-            before, start_s = decoded(page), time.monotonic()
-            page.wait_for_timeout(1000 * options.seconds)
-            after, passed_s = decoded(page), time.monotonic() - start_s
+    with page_of_a_server(options, "--ice-servers", f"{RELAY_URL}{transport}", "--turn-secret", SECRET) as page:
+        began_s = time.monotonic()
+        press_start(page)
+        first_s = time.monotonic() - began_s
+        before, start_s = decoded(page), time.monotonic()
+        page.wait_for_timeout(1000 * options.seconds)
+        after, passed_s = decoded(page), time.monotonic() - start_s
     return {
         "first_picture_s": round(first_s, 2),
         "seconds": round(passed_s, 1),
@@ -76,6 +84,30 @@ def run(options: argparse.Namespace, transport: str) -> dict[str, Any]:
         "round_trip_ms": after["round_trip_ms"],
         "way": after["way"],
     }
+
+
+def explain(options: argparse.Namespace, ice: tuple[str, ...]) -> dict[str, Any]:
+    """What the page says of a session that cannot come about."""
+    with page_of_a_server(options, *ice) as page:
+        page.get_by_role("button", name=re.compile("start", re.IGNORECASE)).first.click()
+        notice = page.get_by_role("alert")
+        notice.wait_for(timeout=NOTICE_TIMEOUT_MS)
+        if options.pictures is not None:
+            options.pictures.mkdir(parents=True, exist_ok=True)
+            page.screenshot(path=options.pictures / f"{len(list(options.pictures.iterdir()))}.png")
+        return {"notice": notice.inner_text().splitlines()[0]}
+
+
+@contextlib.contextmanager
+def page_of_a_server(options: argparse.Namespace, *ice: str) -> Iterator[Page]:
+    """A server in its namespace, and its page in the viewer's."""
+    with contextlib.ExitStack() as stack:
+        with inside(SERVER):
+            server = stack.enter_context(start_server(find_avatar("bundled"), "--size", str(options.size), *ice))
+        stack.enter_context(tunnel(urlsplit(server.url).port or 0))
+        stack.enter_context(inside(VIEWER))
+        assert not reaches(SERVER_ADDRESS), "there is a direct way"
+        yield stack.enter_context(open_page(server.url, options.sound))
 
 
 def decoded(page: Any) -> dict[str, Any]:

@@ -31,6 +31,7 @@ import numpy as np
 from playwright.sync_api import sync_playwright
 
 from renderer.library import find_avatar
+from tests.end_to_end.janus_server import has_janus, janus_by_whip
 from tests.end_to_end.live_browser import find_browser
 from tests.server.peer import bursts
 from tests.server.running_server import RunningServer, start_server
@@ -86,9 +87,11 @@ def main(argv: list[str]) -> int:
 # ---- the server, from outside
 
 
-def ask(server: RunningServer, path: str) -> Any:
-    """JSON of an address of the server's."""
-    request = urllib.request.Request(base(server) + path, headers={"Authorization": f"Bearer {TOKEN}"})
+def ask(server: RunningServer, path: str, wish: dict[str, Any] | None = None, method: str | None = None) -> Any:
+    """JSON of an address of the server's; a POST where there is something to send."""
+    headers = {"Authorization": f"Bearer {TOKEN}", "Content-Type": "application/json"}
+    body = None if wish is None else json.dumps(wish).encode()
+    request = urllib.request.Request(base(server) + path, body, headers, method=method)
     with urllib.request.urlopen(request, timeout=20) as response:
         return json.load(response)
 
@@ -257,6 +260,35 @@ def eyevinn_player(server: RunningServer, options: argparse.Namespace) -> dict[s
     return {**figures, "free_after_s": until_free(server)}
 
 
+def janus(server: RunningServer, options: argparse.Namespace) -> dict[str, Any]:
+    """A publication by WHIP to Janus, which forwards it as RTP."""
+    if not has_janus():
+        raise Missing("janus (Debian: janus)")
+    with janus_by_whip() as (media_server, address), speaking(server):
+        session = ask(server, "api/sessions")["sessions"][0]["id"]
+        began_s = time.monotonic()
+        made = ask(server, "api/publications", {"session": session, "url": f"whip:{address}"})
+        while not all(media_server.frames.values()):
+            assert time.monotonic() - began_s < FREE_TIMEOUT_S, ask(server, "api/publications")
+            time.sleep(0.05)
+        first_s = time.monotonic() - began_s
+        before, start_s = dict(media_server.frames), time.monotonic()
+        time.sleep(options.seconds)
+        passed_s = time.monotonic() - start_s
+        rates = {kind: round((media_server.frames[kind] - before[kind]) / passed_s, 2) for kind in before}
+        ended = ask(server, f"api/publications/{made['id']}", method="DELETE")
+        figures = {
+            "first_media_s": round(first_s, 2),
+            "seconds": round(passed_s, 1),
+            "pictures_a_second": rates["video"],
+            "sound_packets_a_second": rates["audio"],
+            "ended": ended["state"],
+            "publishers_left_in_janus": media_server.publishers,
+            "sinks_left": sinks_left(server),
+        }
+    return {**figures, "free_after_s": until_free(server)}
+
+
 @contextlib.contextmanager
 def speaking(server: RunningServer) -> Iterator[None]:
     """A session that simple-whip-client, or FFmpeg where it is not here, speaks in."""
@@ -306,6 +338,7 @@ WAYS: dict[str, Callable[[RunningServer, argparse.Namespace], dict[str, Any]]] =
     "ffmpeg": ffmpeg,
     "gstreamer-player": gstreamer_player,
     "eyevinn-player": eyevinn_player,
+    "janus": janus,
 }
 
 if __name__ == "__main__":

@@ -20,6 +20,7 @@ from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption,
 
 from tests.server.peer import bursts, join
 from tests.server.running_server import RunningServer, start_server
+from tests.server.test_udp_ports import free_range
 from tests.server.whip_client import SDP, WhipClient
 
 if TYPE_CHECKING:
@@ -206,6 +207,23 @@ async def test_whip_is_for_those_with_the_token(server: RunningServer, http: htt
     publisher = client()
     response = await publisher.publish(f"whip?token={TOKEN}")
     assert response.headers["location"].endswith(f"?token={TOKEN}"), "the address is complete for who cannot send headers"
+
+
+async def test_server_without_a_free_port_says_so(studio: Studio) -> None:
+    ports = free_range(1)
+    with start_server(studio.first, "--size", "64", "--max-sessions", "2", "--ice-ports", str(ports)) as server:
+        async with join(server.socket_url) as first, join(server.socket_url) as second, httpx.AsyncClient(base_url=server.url) as http:
+            await first.wait_for("hello")
+            await first.connect_media()
+            await second.wait_for("hello")
+            await second.offer()
+            assert "free UDP port" in (await second.wait_for("error", code="no_candidates"))["message"]
+            player = WhipClient(http)
+            refused = await player.play()
+            assert refused.status_code == 503 and "free UDP port" in refused.json()["detail"]
+            await player.aclose()
+            seen = len(first.pictures)
+            await first.until(lambda: len(first.pictures) > seen + 10, "the first goes on")
 
 
 FFMPEG_WHIP_S = 4
