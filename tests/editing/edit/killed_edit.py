@@ -14,7 +14,8 @@ import sys
 import time
 from pathlib import Path
 
-from editing.edit.job import EditJob, EditRequest, job_folder
+from editing.edit.job import EditJob, EditRequest
+from editing.edit.job_folder import job_folder
 from editing.edit.optimise import OptimisationSteps
 from editing.edit.schedule import EditSchedule
 from editing.image_editors.guide import Guide
