@@ -47,8 +47,8 @@ BEHIND_ALPHA = ("torso.colour2.weight",)
 """The same for the torso, whose last layer gives colour and alpha."""
 SHAPE_ROW = {"head.density2.weight": 0, "torso.colour2.weight": 3}
 """The row that makes the density, or the torso's alpha."""
-AVERAGE_EVERY, AVERAGE_DECAY = 10, 0.95
-"""Moving average of the weights, as in `editing.train`: score distillation is noisy."""
+AVERAGE_DECAY = 0.99
+"""Of the moving average of the weights, as in `editing.train`: score distillation is noisy."""
 
 
 class Shown(NamedTuple):
@@ -107,12 +107,11 @@ class Appearance:
         for table in self._tables.values():
             table.adam_step(self._config.grid_rate, ADAM_BETAS, ADAM_EPSILON)
         self.n_done += 1
-        if self.n_done % AVERAGE_EVERY == 0:
-            averaged = self.n_done / AVERAGE_EVERY
-            with torch.no_grad():
-                for name, mean in self.average.items():
-                    # A short run's average must not remember its start.
-                    mean.lerp_(self.field[name], 1.0 - min(AVERAGE_DECAY, (1.0 + averaged) / (10.0 + averaged)))
+        # A short run's average must not remember its start.
+        decay = min(AVERAGE_DECAY, (1.0 + self.n_done) / (10.0 + self.n_done))
+        with torch.no_grad():
+            for name, mean in self.average.items():
+                mean.lerp_(self.field[name], 1.0 - decay)
 
     def entropy(self, shown: Shown) -> Float[Tensor, ""]:
         """Equation 9, weighed. Printed with another sign before its second term; an entropy is meant."""

@@ -165,8 +165,8 @@ class DistillationJob:
             interrupt.check()
         if done == config.steps:
             report(FINE_TUNING, done, config.steps)
-        network = tuner.network.requires_grad_(False).to(next(model.unet.parameters()).dtype)
-        return network.eval()
+        network = tuner.network.requires_grad_(False).eval()
+        return network if model.unet.dtype == torch.float32 else network.to(model.unet.dtype)
 
     def _prior(
         self, latents: Float[Tensor, "n c h w"], words: Float[Tensor, "1 tokens size"], report: _Report, interrupt: InterruptBetweenSteps

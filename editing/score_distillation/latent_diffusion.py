@@ -61,8 +61,8 @@ class LatentDiffusion:
 
     def copy_of_network(self) -> torch.nn.Module:
         """A denoising network in single precision that may learn."""
-        network: torch.nn.Module = copy.deepcopy(self.unet).float().requires_grad_(True)
-        return network
+        network: torch.nn.Module = copy.deepcopy(self.unet)
+        return (network if self.unet.dtype == torch.float32 else network.float()).requires_grad_(True)
 
     def words(self, sentences: Sequence[str]) -> Float[Tensor, "n tokens size"]:
         """Of sentences; BadInput for one that is longer than the text encoder reads."""

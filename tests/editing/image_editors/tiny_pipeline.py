@@ -1,4 +1,4 @@
-"""An InstructPix2Pix or Stable Diffusion pipeline of random weights, a few hundred kilobytes, written to a folder: nothing is downloaded."""
+"""An InstructPix2Pix or Stable Diffusion pipeline of random weights, a few hundred kilobytes, in a folder: nothing is downloaded."""
 
 from __future__ import annotations
 
