@@ -84,6 +84,10 @@ class Appearance:
         self._frames = [_Frame(self, keyframe.condition) for keyframe in keyframes]
         self.n_done = 0
 
+    @property
+    def n_keyframes(self) -> int:
+        return len(self._frames)
+
     def show(self, keyframe: int, shift: tuple[float, float] = (0.0, 0.0)) -> Shown:
         """A keyframe as it is now; `shift` (x, y) moves the raster by as many pixels."""
         return self._show(self._frames[keyframe], shift)[0]
@@ -96,7 +100,7 @@ class Appearance:
 
     def step(self, loss: Float[Tensor, ""]) -> None:
         """Move the learned tensors down the gradient of `loss`, once."""
-        loss.backward()  # type: ignore[no-untyped-call]
+        loss.backward()
         if not self._config.geometry:
             for name, row in SHAPE_ROW.items():
                 gradient = self.field[name].grad

@@ -145,7 +145,8 @@ def config_of(arguments: argparse.Namespace) -> DistillationConfig:
         torso=not arguments.hold_torso,
         growth_cells=arguments.growth,
     )
-    keyframes = KeyframeConfig(*arguments.views, arguments.time_stamps)
+    yaws, pitches = arguments.views
+    keyframes = KeyframeConfig(yaws, pitches, arguments.time_stamps)
     config = DistillationConfig(keyframes, fine_tuning, guidance, appearance)
     config = dataclasses.replace(config, render_px=arguments.render_size, model_px=arguments.model_size)
     for ablation in arguments.ablation:

@@ -70,7 +70,7 @@ class FineTuner:
         errors = ((predicted - noise) ** 2).mean((1, 2, 3))
         loss = errors[:n].mean()
         total = loss + config.prior_weight * errors[n:].mean() if n_prior else loss
-        total.backward()  # type: ignore[no-untyped-call]
+        total.backward()
         self._optimiser.step()
         self._optimiser.zero_grad(set_to_none=True)
         self.n_done += 1

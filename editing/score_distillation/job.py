@@ -104,11 +104,11 @@ class DistillationJob:
         self._source, self._avatar, self._request, self._model, self._encoder = source, avatar, request, model, encoder
         self._prompt = model.words([request.prompt])
         self._parent = file_sha256(source)
-        self._job = JobFolder(out)
+        self.folder = JobFolder(out)
         identity = {"method": METHOD, "parent": self._parent, "model": model.name, "version": __version__}
         wanted = {**identity, **dataclasses.asdict(request)}
         wanted.pop("threads")
-        self._job.begin(wanted)
+        self.folder.begin(wanted)
         self._progress = EditProgress(1, time.monotonic, STAGE_ENDS)
 
     def run(self, note: Callable[[dict[str, Any]], None], watch: Callable[[int, Appearance], None] | None = None) -> str:
@@ -171,12 +171,12 @@ class DistillationJob:
     def _prior(
         self, latents: Float[Tensor, "n c h w"], words: Float[Tensor, "1 tokens size"], report: _Report, interrupt: InterruptBetweenSteps
     ) -> Float[Tensor, "n_prior c h w"]:
-        path, config = self._job.path / "prior.npy", self._request.config.fine_tuning
+        path, config = self.folder.path / "prior.npy", self._request.config.fine_tuning
         made = np.load(path) if path.is_file() else latents[:0].cpu().numpy()
         while len(made) < config.prior_pictures:
             more = prior_latents(self._model, words, latents, config, self._request.seed, len(made), interrupt.check)
             made = np.concatenate([made, more.cpu().numpy()])
-            self._job.save(path.name, made)
+            self.folder.save(path.name, made)
             report(PRIOR, len(made), config.prior_pictures)
             interrupt.check()
         return torch.from_numpy(made).to(latents)
@@ -189,7 +189,7 @@ class DistillationJob:
         labels: Float[Tensor, "n tokens size"],
     ) -> None:
         """Keyframes, and below them what the network makes of their labels."""
-        if (self._job.path / "edited_1.png").is_file():
+        if (self.folder.path / "edited_1.png").is_file():
             return
         chosen, model = _spread(len(pictures)), self._model
         noise = model.noise((self._request.seed, SHOWN_SEED), 1, latents).expand(len(chosen), -1, -1, -1)
@@ -197,7 +197,7 @@ class DistillationJob:
         size = pictures.shape[1:3]
         below = torch.nn.functional.interpolate(made, size, mode="bilinear", antialias=True)
         rows = [np.hstack(list(pictures[chosen])), np.hstack([quantise(p.permute(1, 2, 0).cpu().numpy()) for p in below])]
-        self._job.write("edited_1.png", encode_picture(np.vstack(rows), "png"))
+        self.folder.write("edited_1.png", encode_picture(np.vstack(rows), "png"))
 
     # --- the appearance --------------------------------------------------------------------------------------------------
 
@@ -241,9 +241,9 @@ class DistillationJob:
     def _sheet(self, number: int, appearance: Appearance, pictures: UInt8[np.ndarray, "n h w 3"]) -> None:
         chosen = _spread(len(pictures))
         now = self._shown(appearance, chosen)
-        self._job.save(f"round_{number}.npy", now)
+        self.folder.save(f"round_{number}.npy", now)
         rows = [np.hstack(list(row)) for row in (pictures[chosen], now)]
-        self._job.write(f"round_{number}.png", encode_picture(np.vstack(rows), "png"))
+        self.folder.write(f"round_{number}.png", encode_picture(np.vstack(rows), "png"))
 
     def _shown(self, appearance: Appearance, keyframes: Sequence[int]) -> UInt8[np.ndarray, "n h w 3"]:
         """Keyframes as they are now."""
@@ -251,7 +251,7 @@ class DistillationJob:
             return np.stack([quantise(appearance.show(k).picture[0].permute(1, 2, 0).cpu().numpy()) for k in keyframes])
 
     def _finish(self, appearance: Appearance, pictures: UInt8[np.ndarray, "n h w 3"]) -> str:
-        request, avatar, name = self._request, self._avatar, self._job.out.stem
+        request, avatar, name = self._request, self._avatar, self.folder.out.stem
         moments = Moments.of(avatar, self._encoder, OCCUPANCY_FRAMES)
         edited = appearance.avatar([moments.condition(k) for k in range(len(moments.indices))])
         schedule = {"method": METHOD, "class_noun": request.class_noun, **dataclasses.asdict(request.config)}
@@ -268,10 +268,10 @@ class DistillationJob:
         middle = _spread(len(pictures))[SHOWN // 2 if len(pictures) >= SHOWN else 0]
         row = [pictures[middle]]
         for k in range(2, SHEETS + 1, 2):
-            path = self._job.path / f"round_{k}.npy"
+            path = self.folder.path / f"round_{k}.npy"
             if path.is_file():
                 row.append(np.load(path)[list(_spread(len(pictures))).index(middle)])
-        return self._job.finish(edited, encode_picture(np.hstack(row), "png"))
+        return self.folder.finish(edited, encode_picture(np.hstack(row), "png"))
 
     # --- files -----------------------------------------------------------------------------------------------------------
 
@@ -279,22 +279,22 @@ class DistillationJob:
         from safetensors import SafetensorError
         from safetensors.torch import load_file
 
-        path = self._job.path / name
+        path = self.folder.path / name
         if not path.is_file():
             return
         try:
             # Cloned, because the file's memory is not aligned as torch aligns its own, and products may round differently there.
             load({key: tensor.clone() for key, tensor in load_file(path).items()})
         except (SafetensorError, KeyError, RuntimeError) as error:
-            raise BadInput(f"{path} cannot be used ({error}); remove {self._job.path} or pass --restart") from error
+            raise BadInput(f"{path} cannot be used ({error}); remove {self.folder.path} or pass --restart") from error
 
     def _save(self, name: str, tensors: dict[str, Tensor]) -> None:
         from safetensors.torch import save_file
 
-        temporary = self._job.path / f".{name}"
+        temporary = self.folder.path / f".{name}"
         try:
             save_file({key: tensor.detach().cpu().contiguous() for key, tensor in tensors.items()}, temporary)
-            temporary.replace(self._job.path / name)
+            temporary.replace(self.folder.path / name)
         except OSError as error:
             temporary.unlink(missing_ok=True)
             raise BadInput(f"cannot write {name}: {error.strerror}; make room, and the same command goes on from here") from error
@@ -303,12 +303,12 @@ class DistillationJob:
         def report(stage: str, step: int, steps: int, **more: float) -> None:
             if stage in (FINE_TUNING, DISTILLATION) and step % PROGRESS_EVERY_STEPS and step != steps:
                 return
-            previews = sorted((path.name for path in self._job.path.glob("round_*.png")), key=lambda name: int(name[6:-4]))
-            edited = self._job.path / "edited_1.png"
+            previews = sorted((path.name for path in self.folder.path.glob("round_*.png")), key=lambda name: int(name[6:-4]))
+            edited = self.folder.path / "edited_1.png"
             newest = previews[-1] if previews else edited.name if edited.is_file() else None
             whole = self._progress.whole(1, {"stage": stage, "step": step, "steps": steps, **more})
             whole |= {"previews": previews, "preview": newest}
-            self._job.note_progress(whole)
+            self.folder.note_progress(whole)
             note(whole)
 
         return report
