@@ -87,6 +87,10 @@ def oddities(folder: Path, whole: str) -> list[str]:
 
 
 def main(source: Path, parent: Path, kills: int, model: Path | None = None) -> None:
+    if model is not None:  # imported once, before the forks
+        from diffusers import StableDiffusionPipeline  # noqa: F401
+
+        import editing.score_distillation.job  # noqa: F401
     undisturbed, disturbed = parent / "undisturbed", parent / "disturbed"
     for folder in (undisturbed, disturbed):
         folder.mkdir()
