@@ -99,7 +99,7 @@ def main(argv: Sequence[str]) -> int:
     avatar = load_avatar(path)
     encoder = load_encoder(avatar.encoder.id)
     check_encoder(avatar, encoder)
-    model = LatentDiffusion(arguments.model, device, config.model_px)
+    model = LatentDiffusion.load(arguments.model, device, config.model_px)
     if arguments.restart:
         discard(job_folder(arguments.out))
     job = DistillationJob(path, avatar, arguments.out, request, model, encoder)

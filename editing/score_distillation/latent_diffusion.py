@@ -33,27 +33,33 @@ PREDICTIONS = ("epsilon", "v_prediction")
 class LatentDiffusion:
     """See the module. Nothing here changes; `copy_of_network` is what can be fine-tuned."""
 
-    def __init__(self, model: str, device: torch.device, size_px: int | None = None) -> None:
-        """Load `model`, a hub name or folder. On a GPU the denoising network computes in half precision, the autoencoder in single.
+    def __init__(self, pipeline: Any, name: str, device: torch.device, size_px: int | None = None) -> None:
+        """Of a `StableDiffusionPipeline` in single precision, which belongs to this object from now on.
 
-        `size_px`: height or width, whichever is smaller, of the pictures that it is given; None: what it was made for. Raises BadInput.
+        On a GPU the denoising network computes in half precision, the autoencoder in single. `size_px`: height or width, whichever is
+        smaller, of the pictures that it is given; None: what it was made for. Raises BadInput for a pipeline of another kind.
         """
-        self._pipeline = load_pipeline("StableDiffusionPipeline", model, asked=f"--model {model}", wanted=WANTED)
-        pipeline = self._pipeline
+        self._pipeline = pipeline
         inputs, latents = int(pipeline.unet.config.in_channels), int(pipeline.vae.config.latent_channels)
         if inputs != latents:
-            raise BadInput(f"--model {model}: its UNet takes {inputs} channels, a text-to-image one takes the autoencoder's {latents}")
-        self.name, self.device = model, device
+            raise BadInput(f"--model {name}: its UNet takes {inputs} channels, a text-to-image one takes the autoencoder's {latents}")
+        self.name, self.device = name, device
         self.scheduler = _ddim(pipeline)
         self._prediction = str(self.scheduler.config.prediction_type)
         if self._prediction not in PREDICTIONS:
-            raise BadInput(f"--model {model}: it predicts {self._prediction!r}; {' or '.join(PREDICTIONS)} is needed")
+            raise BadInput(f"--model {name}: it predicts {self._prediction!r}; {' or '.join(PREDICTIONS)} is needed")
         self.size_px = size_px or int(pipeline.unet.config.sample_size) * int(pipeline.vae_scale_factor)
         for part in (pipeline.vae, pipeline.text_encoder, pipeline.unet):
             part.requires_grad_(False).eval().to(device)
         self.unet = pipeline.unet.half() if device.type == "cuda" else pipeline.unet
         self.alphas: Float[Tensor, " time_steps"] = self.scheduler.alphas_cumprod.to(device)
         self._scaling = float(pipeline.vae.config.scaling_factor)
+
+    @staticmethod
+    def load(model: str, device: torch.device, size_px: int | None = None) -> LatentDiffusion:
+        """By hub name or folder. Raises BadInput with one line where it cannot be had."""
+        pipeline = load_pipeline("StableDiffusionPipeline", model, asked=f"--model {model}", wanted=WANTED)
+        return LatentDiffusion(pipeline, model, device, size_px)
 
     @property
     def time_steps(self) -> int:

@@ -104,7 +104,7 @@ class Measured:
         self.judge = StyleJudge.load(Path(model) / JUDGE_NAME)
         given = parser().parse_args([*options, *(["--ablation", *self.run.ablations] if self.run.ablations else [])])
         self.config = config_of(given)
-        self.model = LatentDiffusion(model, torch.device("cpu"), self.config.model_px)
+        self.model = LatentDiffusion.load(model, torch.device("cpu"), self.config.model_px)
         self.path = find_avatar(AVATAR)
         self.original, self.encoder = load_avatar(self.path), load_encoder("bundled")
         self.out = folder / f"{name}.avatar"

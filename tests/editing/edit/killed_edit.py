@@ -63,7 +63,7 @@ def run_edit(source: Path, out: Path, model: Path | None) -> None:
 
     job.SAVE_EVERY_S = 0.0  # every step is a place to be killed at
     request = job.DistillationRequest("red man", "man", BRIEF, threads=1)
-    pipeline = LatentDiffusion(str(model), torch.device("cpu"))
+    pipeline = LatentDiffusion.load(str(model), torch.device("cpu"))
     job.DistillationJob(source, avatar, out, request, pipeline, encoder).run(lambda _: None)
 
 

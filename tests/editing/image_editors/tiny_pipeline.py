@@ -63,7 +63,7 @@ def write_tiny_pipeline(folder: Path, unet_channels: int = 8, max_words: int = M
     pipeline = make(
         vae=vae,
         text_encoder=text,
-        tokenizer=_tokenizer(folder.parent / f"{folder.name}_words", max_words),
+        tokenizer=tokenizer_of_letters(folder.parent / f"{folder.name}_words", max_words),
         unet=unet,
         scheduler=scheduler,
         safety_checker=None,
@@ -74,7 +74,7 @@ def write_tiny_pipeline(folder: Path, unet_channels: int = 8, max_words: int = M
     return folder
 
 
-def _tokenizer(folder: Path, max_words: int) -> object:
+def tokenizer_of_letters(folder: Path, max_words: int) -> object:
     """Letters, alone and at a word's end."""
     from transformers import CLIPTokenizer
 

@@ -32,4 +32,4 @@ def model_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def model(model_folder: Path) -> LatentDiffusion:
     from editing.score_distillation.latent_diffusion import LatentDiffusion
 
-    return LatentDiffusion(str(model_folder), torch.device("cpu"))
+    return LatentDiffusion.load(str(model_folder), torch.device("cpu"))

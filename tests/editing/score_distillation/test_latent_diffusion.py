@@ -30,7 +30,7 @@ def test_sampling_matches_diffusers_own_call(model: LatentDiffusion, model_folde
 
 
 def test_velocity_is_brought_to_noise(model: LatentDiffusion, model_folder: Path) -> None:
-    velocity = LatentDiffusion(str(model_folder), CPU)
+    velocity = LatentDiffusion.load(str(model_folder), CPU)
     velocity._prediction = "v_prediction"
     latents, noise, t = torch.randn(1, 4, 8, 8), torch.randn(1, 4, 8, 8), torch.tensor([400])
     noisy = velocity.noised(latents, noise, t)
@@ -69,17 +69,17 @@ def test_sentences_that_the_text_encoder_would_cut_off_are_refused(model: Latent
 def test_missing_hub_model_is_one_line(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("huggingface_hub.constants.HF_HUB_OFFLINE", True)
     with pytest.raises(BadInput, match="--model somebody/nothing-there: cannot be loaded") as refused:
-        LatentDiffusion("somebody/nothing-there", CPU)
+        LatentDiffusion.load("somebody/nothing-there", CPU)
     assert "\n" not in str(refused.value)
 
 
 def test_folder_without_a_pipeline_is_refused(tmp_path: Path) -> None:
     with pytest.raises(BadInput, match="no such folder"):
-        LatentDiffusion(str(tmp_path / "nowhere"), CPU)
+        LatentDiffusion.load(str(tmp_path / "nowhere"), CPU)
     with pytest.raises(BadInput, match=r"no model_index\.json"):
-        LatentDiffusion(str(tmp_path), CPU)
+        LatentDiffusion.load(str(tmp_path), CPU)
 
 
 def test_an_image_editing_model_is_refused(tmp_path: Path) -> None:
     with pytest.raises(BadInput, match="takes 8 channels"):
-        LatentDiffusion(str(write_tiny_pipeline(tmp_path / "ip2p")), CPU)
+        LatentDiffusion.load(str(write_tiny_pipeline(tmp_path / "ip2p")), CPU)
