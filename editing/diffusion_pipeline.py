@@ -12,13 +12,11 @@ REASON_LETTERS = 160
 
 
 def load_pipeline(kind: str, model: str, *, asked: str, wanted: str, otherwise: str = "") -> Any:
-    """The pipeline of diffusers' class `kind` in single precision, without safety checker and progress bars.
+    """The pipeline of diffusers' class `kind`, without safety checker and progress bars.
 
     `asked`, `wanted` and `otherwise` are parts of the line that says why not: what the user named, what would be right, and what can be
     had without a download. Raises BadInput.
     """
-    import torch
-
     try:
         import diffusers
 
@@ -34,7 +32,6 @@ def load_pipeline(kind: str, model: str, *, asked: str, wanted: str, otherwise: 
     try:
         pipeline = pipeline_class.from_pretrained(
             str(folder) if folder.is_dir() else model,
-            torch_dtype=torch.float32,
             safety_checker=None,
             feature_extractor=None,
             requires_safety_checker=False,

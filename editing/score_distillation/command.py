@@ -46,6 +46,8 @@ def parser() -> argparse.ArgumentParser:
     p.add_argument("--time-stamps", type=int, default=keyframes.time_stamps, metavar="N", help="further frames of the clip (default 6)")
     p.add_argument("--fine-tuning-steps", type=int, metavar="N", help="of the diffusion model (default: the preset's)")
     p.add_argument("--fine-tuning-rate", type=float, default=FineTuningConfig().rate, metavar="X", help="Adam's (default 5e-5)")
+    p.add_argument("--token-rate", type=float, default=FineTuningConfig().token_rate, metavar="X", help="of the labels (default 1e-3)")
+    p.add_argument("--weight-limit", type=float, default=1.0, metavar="X", help="of w_t in equation 6 (default 1: the same for all t)")
     p.add_argument("--prior-pictures", type=int, metavar="N", help="for prior preservation (default: the preset's; 0: none)")
     p.add_argument("--steps", type=int, metavar="N", help="of the avatar (default: the preset's)")
     p.add_argument("--network-rate", type=float, default=appearance.network_rate, metavar="X", help="Adam's (default 1e-3)")
@@ -134,6 +136,8 @@ def config_of(arguments: argparse.Namespace) -> DistillationConfig:
     fine_tuning = FineTuningConfig(
         steps=given(arguments.fine_tuning_steps, steps.fine_tuning),
         rate=arguments.fine_tuning_rate,
+        token_rate=arguments.token_rate,
+        weight_limit=arguments.weight_limit,
         prior_pictures=given(arguments.prior_pictures, steps.prior_pictures),
     )
     appearance = AppearanceConfig(

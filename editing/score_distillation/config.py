@@ -41,6 +41,10 @@ class FineTuningConfig:
     """Keyframes a step, all with the same noise."""
     rate: float = 5e-5
     """Of Adam."""
+    token_rate: float = 1e-3
+    """Of Adam, for the labels' embeddings (see `fine_tuning`; the paper names none)."""
+    weight_limit: float = 1.0
+    """Of w_t in equation 6 (see `fine_tuning`); 1: all time steps count the same."""
     prior_pictures: int = 100
     """Pictures of the class that the pre-trained model makes for the prior preservation loss; 0: without that loss. The paper names no
     number; DreamBooth takes about 100 times the subject's pictures a few at a time."""
@@ -57,6 +61,10 @@ class FineTuningConfig:
             raise BadInput(f"--fine-tuning-batch {self.batch}: 1 to 64 is possible")
         if not 0.0 < self.rate <= 0.1:
             raise BadInput(f"--fine-tuning-rate {self.rate:g}: above 0, to 0.1, is possible")
+        if not 1.0 <= self.weight_limit <= 1000.0:
+            raise BadInput(f"--weight-limit {self.weight_limit:g}: 1 to 1000 is possible")
+        if not 0.0 <= self.token_rate <= 1.0:
+            raise BadInput(f"--token-rate {self.token_rate:g}: 0 to 1 is possible")
         if not 0 <= self.prior_pictures <= 10_000:
             raise BadInput(f"--prior-pictures {self.prior_pictures}: 0 to 10,000 are possible")
         if not 1 <= self.prior_steps <= NOMINAL_TIME_STEPS:

@@ -129,7 +129,7 @@ class DistillationJob:
                 latents = torch.cat([model.encode(_tensor(picture).to(model.device)) for picture in pictures])
             labels = model.words([label(word, request.class_noun) for word in self.identifiers(len(keyframes))])
             report(PREPARING, 1, 1)
-            network = self._fine_tuned(latents, labels, report, interrupt)
+            network, labels = self._fine_tuned(latents, labels, report, interrupt)
             self._show_identifiers(network, pictures, latents, labels)
             distillation = Distillation(model, network, self._prompt, labels, config.guidance, request.seed)
             self._distil(appearance, distillation, keyframes, pictures, report, interrupt, watch)
@@ -144,8 +144,8 @@ class DistillationJob:
 
     def _fine_tuned(
         self, latents: Float[Tensor, "n c h w"], labels: Float[Tensor, "n tokens size"], report: _Report, interrupt: InterruptBetweenSteps
-    ) -> torch.nn.Module:
-        """The fine-tuned network, held, in the pre-trained one's precision."""
+    ) -> tuple[torch.nn.Module, Float[Tensor, "n tokens size"]]:
+        """The fine-tuned network, held, in the pre-trained one's precision, and what it calls the keyframes."""
         request, model = self._request, self._model
         config = request.config.fine_tuning
         prior_words = model.words([class_label(request.class_noun)])
@@ -166,7 +166,7 @@ class DistillationJob:
         if done == config.steps:
             report(FINE_TUNING, done, config.steps)
         network = tuner.network.requires_grad_(False).eval()
-        return network if model.unet.dtype == torch.float32 else network.to(model.unet.dtype)
+        return network if model.unet.dtype == torch.float32 else network.to(model.unet.dtype), tuner.labels
 
     def _prior(
         self, latents: Float[Tensor, "n c h w"], words: Float[Tensor, "1 tokens size"], report: _Report, interrupt: InterruptBetweenSteps

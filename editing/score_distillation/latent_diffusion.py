@@ -34,7 +34,7 @@ class LatentDiffusion:
     """See the module. Nothing here changes; `copy_of_network` is what can be fine-tuned."""
 
     def __init__(self, pipeline: Any, name: str, device: torch.device, size_px: int | None = None) -> None:
-        """Of a `StableDiffusionPipeline` in single precision, which belongs to this object from now on.
+        """Of a `StableDiffusionPipeline`, which belongs to this object from now on.
 
         On a GPU the denoising network computes in half precision, the autoencoder in single. `size_px`: height or width, whichever is
         smaller, of the pictures that it is given; None: what it was made for. Raises BadInput for a pipeline of another kind.
@@ -50,6 +50,8 @@ class LatentDiffusion:
             raise BadInput(f"--model {name}: it predicts {self._prediction!r}; {' or '.join(PREDICTIONS)} is needed")
         self.size_px = size_px or int(pipeline.unet.config.sample_size) * int(pipeline.vae_scale_factor)
         for part in (pipeline.vae, pipeline.text_encoder, pipeline.unet):
+            if part.dtype != torch.float32:  # as the folder was written, in some versions of the packages
+                part.float()
             part.requires_grad_(False).eval().to(device)
         self.unet = pipeline.unet.half() if device.type == "cuda" else pipeline.unet
         self.alphas: Float[Tensor, " time_steps"] = self.scheduler.alphas_cumprod.to(device)

@@ -34,6 +34,7 @@ from editing.edit.originals import Moments
 from editing.evaluate.style_similarity import StyleJudge
 from editing.landmarks import LandmarkDetector
 from editing.score_distillation.command import config_of, parser
+from editing.score_distillation.identifiers import label
 from editing.score_distillation.job import DistillationJob, DistillationRequest
 from editing.score_distillation.latent_diffusion import LatentDiffusion
 from renderer.audio.export import load_encoder
@@ -150,15 +151,16 @@ class Measured:
         """Does each identifier give back its own keyframe?"""
         from safetensors.torch import load_file
 
-        from editing.score_distillation.identifiers import label
+        from editing.score_distillation.fine_tuning import FineTuner
 
-        network = self.model.copy_of_network().requires_grad_(False).eval()
-        state = load_file(job.folder.path / "fine_tuning.state")
-        network.load_state_dict({n.removeprefix("network/"): t for n, t in state.items() if n.startswith("network/")})
         with torch.no_grad():
             latents = torch.cat([self.model.encode(appearance.show(k).picture) for k in range(appearance.n_keyframes)])
         truth = self.model.decode(latents)
-        words = self.model.words([label(word, CLASS_NOUN) for word in job.identifiers(len(latents))])
+        identifiers = job.identifiers(len(latents))
+        given = self.model.words([label(word, CLASS_NOUN) for word in identifiers])
+        tuner = FineTuner(self.model, latents, given, latents[:0], given[:1], self.config.fine_tuning, 0)
+        tuner.load_state(load_file(job.folder.path / "fine_tuning.state"))
+        network, words = tuner.network.requires_grad_(False).eval(), tuner.labels
         own, error = [], []
         for noise_seed in range(NOISES):
             noise = self.model.noise((noise_seed, 99), 1, latents).expand_as(latents)
