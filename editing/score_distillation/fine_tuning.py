@@ -13,8 +13,8 @@ another (section 3.2.1). The class-specific prior preservation loss (DreamBooth,
 network makes of "photo of a [class noun]", as many as keyframes.
 
 The network learns, and so do the labels' embeddings s_i, beginning with what the text encoder makes of them: the paper "estimates multiple
-tokens", one identifier's for each keyframe, and does not say what of the text side learns. The text encoder itself is held, so that no other
-word changes its meaning.
+tokens", one identifier's for each keyframe, and does not say what of the text side learns. The text encoder itself is held, so that no
+other word changes its meaning.
 """
 
 from __future__ import annotations

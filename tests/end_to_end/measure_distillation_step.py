@@ -1,8 +1,8 @@
 """`python -m tests.end_to_end.measure_distillation_step --device cuda`: what a step at full size costs.
 
 A network as large as Stable Diffusion 1.5 (860 million parameters, pictures of 512 pixels) with random weights: they cost what real ones
-cost. Nothing is downloaded and nothing written. Prints JSON: seconds a step of the fine-tuning (3 keyframes and 3 pictures of the class) and
-of the distillation (a render of 256 pixels), medians, their parts, and the most memory that torch held, in GiB.
+cost. Nothing is downloaded and nothing written. Prints JSON: seconds a step of the fine-tuning (3 keyframes and 3 pictures of the class)
+and of the distillation (a render of 256 pixels), medians, their parts, and the most memory that torch held, in GiB.
 `--small` has a network of a few hundred kilobytes instead, to try the program on a CPU.
 """
 

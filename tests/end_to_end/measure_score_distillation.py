@@ -54,7 +54,7 @@ LOOKS, LOOKED_AT = 25, 6
 SAMPLING_STEPS, NOISES = 25, 2
 CLIP_FRAMES = 24
 """Looked at in the end, spread over the clip."""
-EVALUATED = "0:100"
+EVALUATED = "0:50"
 SHEET_FRAMES, CELL_PX, SHEET_QUALITY_PX = 6, 144, 960
 
 
