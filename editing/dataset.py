@@ -26,6 +26,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from renderer.emotion import Emotion, emotion_code
 from renderer.errors import BadInput
 from renderer.types import FPS, SAMPLE_RATE_HZ, Camera
 
@@ -85,6 +86,8 @@ class DatasetMeta:
     """order of the landmarks"""
     generator: str
     """program and version"""
+    joints: tuple[int, ...] = ()
+    """first pictures of the clips after the first, where it was put together from several: there head and face jump"""
 
     @property
     def size(self) -> tuple[int, int]:
@@ -166,6 +169,35 @@ class Dataset:
             pcm = np.frombuffer(file.readframes(file.getnframes()), "<i2")
         return np.asarray(pcm.astype(np.float32) / _PCM16_SCALE)
 
+    def usable(self) -> Bool[np.ndarray, " n"]:
+        """Frames that may be trained on and measured."""
+        return np.ones(self.meta.n_frames, bool) if self.track.usable is None else self.track.usable
+
+    def label_index(self) -> Int[np.ndarray, " n"]:
+        """Number of each frame's emotion label: frames of one number have the same emotion with the same intensity."""
+        labels = np.stack([self.track.emotion, self.track.emotion_intensity], 1)
+        return np.asarray(np.unique(labels, axis=0, return_inverse=True)[1].reshape(-1))
+
+    def has_emotions(self) -> bool:
+        """Whether the frames that can be used show more than one emotion label."""
+        return len(np.unique(self.label_index()[self.usable()])) > 1
+
+    def emotion(self, frame: int) -> Emotion:
+        """What this frame is labelled with. Raises BadInput for an emotion that an avatar does not know."""
+        names = self.transcript.get("emotions", [])
+        index = int(self.track.emotion[frame])
+        if not 0 <= index < len(names):
+            raise BadInput(f"{self.path}: frame {frame} has emotion {index}; its transcript names {len(names)}")
+        try:
+            return Emotion(str(names[index]), float(self.track.emotion_intensity[frame]))
+        except BadInput as error:
+            raise BadInput(f"{self.path}: frame {frame}: {error}") from error
+
+    def emotion_codes(self) -> Float32[np.ndarray, "n 8"]:
+        """Every frame's emotion as the field takes it (`renderer.emotion`). Raises BadInput as `emotion` does."""
+        firsts, number = np.unique(self.label_index(), return_index=True)[1], self.label_index()
+        return np.stack([emotion_code(self.emotion(int(frame))) for frame in firsts])[number]
+
     def fingerprint(self) -> str:
         """SHA-256 of what describes it: its meta data, track and sound."""
         digest = hashlib.sha256()
@@ -220,6 +252,7 @@ def _meta_from_json(path: Path, value: dict[str, Any]) -> DatasetMeta:
             labels={str(k): int(v) for k, v in value["labels"].items()},
             landmark_names=tuple(value["landmark_names"]),
             generator=str(value["generator"]),
+            joints=tuple(int(frame) for frame in value.get("joints", ())),
         )
     except KeyError as error:
         raise BadInput(f"{path} lacks the key {error}") from error

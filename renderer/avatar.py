@@ -106,5 +106,10 @@ class Avatar:
             if not np.isfinite(array).all():
                 raise BadAvatar(f"tensor {name!r} holds values that are not finite")
 
+    @property
+    def is_emotional(self) -> bool:
+        """Whether the field takes an emotion (`FrameCondition.emotion`)."""
+        return self.field_config.emotion_dim > 0
+
     def replace(self, **changes: Any) -> Avatar:
         return dataclasses.replace(self, **changes)

@@ -1,4 +1,4 @@
-"""What one session remembers between frames: recent audio features, idle motion, blinks.
+"""What one session remembers between frames: recent audio features, idle motion, blinks, where view and emotion are on their way.
 
 Pure: no clock, no threads; the caller pushes features as they are heard and takes conditions in frame order. Training replays the
 same audio windows through `audio_window_at`, so live and training frames are built by the same code.
@@ -6,10 +6,13 @@ same audio windows through `audio_window_at`, so live and training frames are bu
 
 from __future__ import annotations
 
+from collections import deque
 from typing import TYPE_CHECKING
 
 import numpy as np
 
+from renderer.emotion import NEUTRAL, Emotion, emotion_code
+from renderer.emotion_glide import EmotionGlide
 from renderer.errors import BadInput
 from renderer.field.config import STEPS_PER_FRAME
 from renderer.types import DEFAULT_REFINE_WEIGHT, FrameCondition
@@ -21,6 +24,11 @@ if TYPE_CHECKING:
     from renderer.avatar import Avatar
     from renderer.field.config import AudioWindowConfig
     from renderer.types import AudioFeatures
+    from renderer.view import View
+
+
+TRAIL_FRAMES = 8
+"""How far `ConditionStream.back_to` can go."""
 
 
 def audio_window_at(
@@ -56,8 +64,12 @@ class ConditionStream:
         smoothing: float = 0.0,
         background: UInt8[np.ndarray, "h w 3"] | None = None,
         refine_weight: float = DEFAULT_REFINE_WEIGHT,
+        emotion: Emotion = NEUTRAL,
     ) -> None:
-        """`silence` is what the encoder says of digital silence; `seed` picks where in the clip the idle motion begins."""
+        """`silence` is what the encoder says of digital silence; `seed` picks where in the clip the idle motion begins.
+
+        `emotion` is shown from the first frame on.
+        """
         self._silence = silence
         self._features = np.zeros((0, len(silence)), np.float32)
         self._first_step = 0
@@ -69,6 +81,10 @@ class ConditionStream:
         self.view = FRONT
         """Where the picture is to be taken from; the frames go there within a few (`renderer.view`)."""
         self._shown_view = FRONT
+        self._emotion = emotion
+        self._glide = EmotionGlide(emotion_code(emotion), emotion_code(emotion), 0)
+        self._trail: deque[tuple[int, View, EmotionGlide]] = deque(maxlen=TRAIL_FRAMES)
+        """Frames given and what they were shown with, for `back_to`."""
         self.avatar = avatar
         self._check(avatar)
         self._viewpoint = Viewpoint(avatar)
@@ -85,6 +101,20 @@ class ConditionStream:
         self._check(avatar)
         self.avatar = avatar
         self._viewpoint = Viewpoint(avatar)
+
+    @property
+    def emotion(self) -> Emotion:
+        """What the face is to show. Set, the frames from the next one on go there (`renderer.emotion_glide`).
+
+        An avatar without emotion takes no notice; the next one that has some shows it.
+        """
+        return self._emotion
+
+    @emotion.setter
+    def emotion(self, emotion: Emotion) -> None:
+        if emotion != self._emotion:
+            self._emotion = emotion
+            self._glide = self._glide.turned(emotion_code(emotion), self._frame - 1)
 
     def push(self, features: AudioFeatures) -> None:
         """Append features. Steps must follow on; a step heard twice is an error of the caller."""
@@ -112,6 +142,16 @@ class ConditionStream:
         self._advance(self._frame + 1)
         return condition
 
+    def back_to(self, frame: int) -> int:
+        """Give `frame` again, and all after it, as far as it is remembered; returns the frame that comes next.
+
+        For frames that nobody has seen yet when something changes: they can be made anew with what is wished now.
+        """
+        while self._trail and self._trail[-1][0] >= frame:
+            self._frame, self._shown_view, self._glide = self._trail.pop()
+        self._glide = self._glide.turned(emotion_code(self._emotion), self._frame - 1)
+        return self._frame
+
     def skip_to(self, frame: int) -> None:
         """Give up frames before `frame` (they are late)."""
         if frame > self._frame:
@@ -127,11 +167,13 @@ class ConditionStream:
             eye_ratio=float(self.avatar.eye_track[row]),
             smoothing=self.smoothing,
             background=self.background,
+            emotion=self._glide.at(frame) if self.avatar.is_emotional else None,
             window=self._viewpoint.window(self._shown_view),
             refine_weight=self.refine_weight,
         )
 
     def _advance(self, frame: int) -> None:
+        self._trail.append((self._frame, self._shown_view, self._glide))
         self._shown_view = self._shown_view.towards(self.view, frame - self._frame)
         self._frame = frame
         # Another avatar may look further back than the present one; keep one window more than any needs.

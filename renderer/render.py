@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from renderer.command_line import OneLineParser
+from renderer.emotion import NEUTRAL, Emotion
 from renderer.errors import BadInput, EncoderMismatch
 from renderer.types import DEFAULT_REFINE_WEIGHT
 
@@ -38,6 +39,9 @@ def parser() -> argparse.ArgumentParser:
     p.add_argument("--omega", type=float, default=DEFAULT_REFINE_WEIGHT, help="detail of the refiner, 0 to 1 (default 0.8)")
     p.add_argument("--refine", default="auto", help="what the refiner works on: auto, picture, face or mouth (default auto)")
     p.add_argument("--seed", type=int, default=0, help="where in the clip the idle motion begins (default 0)")
+    p.add_argument(
+        "--emotion", default="neutral:0", metavar="NAME:STRENGTH", help="held through the video, strength 0 to 1, e.g. happy:0.6"
+    )
     p.add_argument("--background", type=Path, help="picture to show behind the person (default: the avatar's own)")
     return p
 
@@ -55,7 +59,10 @@ def main(argv: list[str]) -> int:
         raise BadInput(f"--smoothing {arguments.smoothing:g}: 0 to 0.7 is possible")
     if not 0.0 <= arguments.omega <= 1.0:
         raise BadInput(f"--omega {arguments.omega:g}: 0 to 1 is possible")
+    emotion = Emotion.parse(arguments.emotion)
     avatar = open_avatar(arguments.avatar)
+    if emotion.category != NEUTRAL.category and not avatar.is_emotional:
+        raise BadInput(f"--emotion {arguments.emotion}: avatar {avatar.name!r} was made without emotions and can show none")
     options = RenderOptions(size=arguments.size, threads=arguments.threads, refine_scope=arguments.refine)
     samples = read_sound_file(arguments.audio)
     encoder = load_encoder(arguments.encoder or avatar.encoder.id)
@@ -65,7 +72,7 @@ def main(argv: list[str]) -> int:
     width = round(options.size * avatar.camera.width / avatar.camera.height)
     try:
         with VideoWriter(arguments.out, width, options.size, avatar.fps) as writer:
-            controls = (arguments.smoothing, arguments.seed, background, arguments.omega)
+            controls = (arguments.smoothing, arguments.seed, background, arguments.omega, emotion)
             for picture in speak(avatar, encoder, backend, samples, *controls):
                 writer.add_frame(picture)
             writer.add_audio(samples)
@@ -94,6 +101,7 @@ def speak(
     seed: int = 0,
     background: UInt8[np.ndarray, "h w 3"] | None = None,
     refine_weight: float = DEFAULT_REFINE_WEIGHT,
+    emotion: Emotion = NEUTRAL,
 ) -> Iterator[UInt8[np.ndarray, "height width 3"]]:
     """Pictures of the avatar speaking `samples`, one for each 1/fps s of sound."""
     import numpy as np
@@ -105,7 +113,7 @@ def speak(
 
     n_frames = max(1, len(samples) * avatar.fps // SAMPLE_RATE_HZ)
     silence = encoder.silence_features()
-    stream = ConditionStream(avatar, silence, seed, smoothing, background, refine_weight)
+    stream = ConditionStream(avatar, silence, seed, smoothing, background, refine_weight, emotion)
     stream.push(encode_all(encoder, samples))
     # The last frames look past the end of the sound: silence follows it.
     tail = avatar.field_config.audio_window.n_steps

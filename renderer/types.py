@@ -100,6 +100,8 @@ class FrameCondition:
     """omega of Instruct-NeuralTalker's equation 5, 0 (smooth) ... 1 (all detail); nothing where the avatar has no refiner."""
     background: UInt8[np.ndarray, "height width 3"] | None = None
     """A picture of any size to show behind the person; None: the avatar's own."""
+    emotion: Float[np.ndarray, " 8"] | None = None
+    """Code of `renderer.emotion`, also between two emotions; None: neutral. Nothing where the avatar has no emotion."""
     window: PictureWindow | None = None
     """What is shown of the avatar's own picture, at the full raster (zoom); None: all of it."""
 

@@ -54,6 +54,7 @@ class AvatarLibrary:
                 refiner=bool(header.get("refiner")),
                 instruction=header.get("lineage", {}).get("instruction"),
                 editable=bool(header.get("n_audio_steps")),
+                emotional=_is_emotional(header),
             )
             for name in names
             if (header := self._header(path := paths[name])) is not None
@@ -66,6 +67,11 @@ class AvatarLibrary:
     def is_editable(self, name: str) -> bool:
         """Whether the avatar holds what was said in its training clip. Raises BadInput for a name that is not there."""
         return bool((self._header(self.path(name)) or {}).get("n_audio_steps"))
+
+    def is_emotional(self, name: str) -> bool:
+        """Whether the avatar can show emotions; one that has gone from the shelf cannot."""
+        path = self._paths().get(name)
+        return path is not None and _is_emotional(self._header(path) or {})
 
     def picture_pixels(self, name: str) -> int:
         """Of the avatar's own camera. Raises BadInput for a name that is not there."""
@@ -132,6 +138,10 @@ def _encoder_sha256(header: dict[str, Any], path: Path) -> str:
     if not isinstance(encoder, dict) or not isinstance(encoder.get("sha256"), str):
         raise BadInput(f"{path}: the header does not name its audio encoder")
     return str(encoder["sha256"])
+
+
+def _is_emotional(header: dict[str, Any]) -> bool:
+    return bool(header.get("field", {}).get("emotion_dim"))
 
 
 def _look_ahead_ms(header: dict[str, Any]) -> float:

@@ -15,6 +15,8 @@ from renderer.view import MAX_PITCH_DEG, MAX_YAW_DEG, MAX_ZOOM
 MAX_MESSAGE_BYTES = 64 * 1024
 """Longest message a client may send; an offer of a browser has about 6 kB."""
 
+Category = Literal["neutral", "angry", "fearful", "happy", "sad"]
+"""`renderer.emotion.EMOTIONS`."""
 ErrorCode = Literal["busy", "bad_message", "bad_sdp", "unknown_avatar", "unknown_background", "unauthorised", "internal"]
 
 
@@ -42,6 +44,14 @@ class ViewAngles(_Message):
     zoom: float = Field(default=1.0, ge=1.0, le=MAX_ZOOM)
 
 
+class EmotionWish(_Message):
+    """What the dial stands at. The face goes there within 200 ms."""
+
+    category: Category
+    strength: float = Field(ge=0.0, le=1.0)
+    """0 neutral, 1/3 weak, 2/3 medium, 1 strong."""
+
+
 class Set(_Message):
     """Change what is given; the rest stays."""
 
@@ -57,6 +67,10 @@ class Set(_Message):
     """Where the picture is taken from; gone to within a quarter of a second."""
     background: str | None = Field(default=None, max_length=64)
     """"original", a colour such as "#00b140", or the id that `POST /api/backgrounds` gave."""
+    emotion: EmotionWish | None = None
+    """Kept, without effect, where the avatar has no emotions."""
+    emotion_auto: bool | None = None
+    """Whether the face follows loudness and pitch of the voice (`renderer.voice_emotion`) in place of `emotion`."""
     fade: bool | None = None
     """Whether a swap fades over from the last picture of the old avatar in place of a cut."""
 
@@ -88,6 +102,8 @@ class AvatarInfo(_Message):
     """That made this style, where it was edited."""
     editable: bool = False
     """Whether it can be edited: it holds what was said in its training clip."""
+    emotional: bool = False
+    """Whether `emotion` and `emotion_auto` have an effect."""
 
 
 class Hello(_Message):
@@ -140,6 +156,11 @@ class State(_Message):
     view: ViewAngles = ViewAngles()
     background: str = "original"
     fade: bool = False
+    emotion: EmotionWish = EmotionWish(category="neutral", strength=0.0)
+    """The dial's; while `emotion_auto` is on, it waits."""
+    emotion_auto: bool = False
+    emotional: bool = False
+    """Whether the avatar that is shown has emotions; without, both lines above are kept for one that has."""
     loading: str | None = None
     """Name of an avatar that is being loaded and will be swapped in."""
 

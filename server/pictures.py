@@ -38,13 +38,19 @@ class PictureQueue:
     def __init__(self, ring: FrameRing, region: int) -> None:
         self._ring, self._region = ring, region
         self._waiting: deque[FrameReady] = deque(maxlen=SLOTS)
+        self._newest = -1
         self._shown: Picture | None = None
         self._recent: deque[bool] = deque(maxlen=HISTORY_FRAMES)
         self.frames = 0
         self.late = 0
 
-    def add(self, ready: FrameReady) -> None:
+    def add(self, ready: FrameReady) -> bool:
+        """False for a picture made anew: it lies where the first one lay, so nothing is to be done."""
+        if ready.frame <= self._newest:
+            return False
+        self._newest = ready.frame
         self._waiting.append(ready)
+        return True
 
     def __len__(self) -> int:
         return len(self._waiting)

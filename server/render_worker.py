@@ -212,7 +212,12 @@ class RenderWorker:
             session.set_backdrop(change.backdrop)
         if change.fade is not None:
             session.set_fade(change.fade)
+        if change.emotion is not None:
+            session.set_emotion(change.emotion)
+        if change.emotion_auto is not None:
+            session.set_emotion_auto(change.emotion_auto)
         if change.avatar is None:
+            self._make_anew(session)
             return
         path = self._wanted[session.id] = change.avatar
 
@@ -222,10 +227,19 @@ class RenderWorker:
             if isinstance(result, VisavisError):
                 self._send(AvatarRefused(session.id, path, str(result)))
                 return
-            self._send(AvatarChosen(session.id, path, session.swap(result)))
+            same_shape = _width(session.loaded.avatar, session.size) == _width(result.avatar, session.size)
+            session.swap(result)
+            # Pictures of another shape do not fit the places of those that wait.
+            frame = self._make_anew(session) if same_shape else session.next_frame
+            self._send(AvatarChosen(session.id, path, frame))
             self._drop_unused()
 
         self._store.request(path, session.size, loaded)
+
+    def _make_anew(self, session: WorkerSession) -> int:
+        """All sessions' pictures share this loop's time."""
+        render_s = sum(self._render_s.get(other.size, 0.0) for other in self._sessions.values())
+        return session.make_anew(time.monotonic(), render_s)
 
     def _close(self, session: int) -> None:
         self._opening.discard(session)

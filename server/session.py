@@ -23,6 +23,7 @@ import numpy as np
 from aiortc import RTCConfiguration, RTCIceServer, RTCPeerConnection, RTCSessionDescription
 from aiortc.mediastreams import MediaStreamError
 
+from renderer.emotion import Emotion
 from renderer.errors import BadInput, VisavisError
 from renderer.types import DEFAULT_REFINE_WEIGHT, FPS
 from renderer.view import View
@@ -116,7 +117,10 @@ class Session:
         self._notify, self._on_end = notify, on_end
         self._number, self._region = render.reserve()
         self._pictures = PictureQueue(render.ring, self._region)
-        self._state = State(avatar=library.name(plan.avatar), voice=True, smoothing=0.0, omega=DEFAULT_REFINE_WEIGHT, size=plan.size)
+        name = library.name(plan.avatar)
+        self._state = State(
+            avatar=name, voice=True, smoothing=0.0, omega=DEFAULT_REFINE_WEIGHT, size=plan.size, emotional=library.is_emotional(name)
+        )
         latency_s = plan.latency_ms / 1000
         self._timeline = SessionTimeline(time.monotonic(), latency_s)
         self._microphone = Microphone(self._timeline, plan.sound_needed)
@@ -319,17 +323,19 @@ class Session:
     # ---- news of the render worker (FrameListener)
 
     def frame_ready(self, message: FrameReady) -> None:
-        self._pictures.add(message)
         self._render_ms.append(message.render_ms)
+        self._metrics.observe_render(message.render_ms)
+        if not self._pictures.add(message):
+            return
         if self._governor is not None and self._begun.is_set():
             self._governor.observe(self._timeline.presentation_time(message.frame * FRAME_SAMPLES) - time.monotonic())
             self._timeline.wanted_latency_s = self._governor.latency_s
         self._new_frames += 1
-        self._metrics.observe_render(message.render_ms)
         self._first_picture.set()
 
     def avatar_chosen(self, message: AvatarChosen) -> None:
-        self._change_state(avatar=self._library.name(message.avatar), loading=None)
+        name = self._library.name(message.avatar)
+        self._change_state(avatar=name, emotional=self._library.is_emotional(name), loading=None)
 
     def avatar_refused(self, message: AvatarRefused) -> None:
         self._notify(Error(code="unknown_avatar", message=message.message))
@@ -383,10 +389,20 @@ class Session:
             self._render.send(ChangeSession(self._number, avatar=path))
             self._state = self._state.model_copy(update={"loading": message.avatar})
         view = None if message.view is None else View(message.view.yaw_deg, message.view.pitch_deg, message.view.zoom)
-        change = ChangeSession(self._number, None, message.smoothing, message.omega, view, backdrop, message.fade)
+        emotion = None if message.emotion is None else Emotion(message.emotion.category, message.emotion.strength)
+        change = ChangeSession(
+            self._number,
+            smoothing=message.smoothing,
+            omega=message.omega,
+            view=view,
+            backdrop=backdrop,
+            fade=message.fade,
+            emotion=emotion,
+            emotion_auto=message.emotion_auto,
+        )
         if change != ChangeSession(self._number):
             self._render.send(change)
-        kept = ("voice", "smoothing", "omega", "view", "background", "fade")
+        kept = ("voice", "smoothing", "omega", "view", "background", "fade", "emotion", "emotion_auto")
         self._change_state(**{name: value for name in kept if (value := getattr(message, name)) is not None})
 
     def _backdrop(self, name: str) -> Backdrop:

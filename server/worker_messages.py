@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     import numpy as np
     from jaxtyping import UInt8
 
+    from renderer.emotion import Emotion
     from renderer.view import View
 
 LENGTH = struct.Struct(">I")
@@ -78,6 +79,9 @@ class ChangeSession:
     view: View | None = None
     backdrop: Backdrop | None = None
     fade: bool | None = None
+    emotion: Emotion | None = None
+    emotion_auto: bool | None = None
+    """Whether the emotion follows the voice."""
 
 
 @dataclass(frozen=True)

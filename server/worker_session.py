@@ -13,8 +13,10 @@ import numpy as np
 from renderer.audio.resample import Resampler
 from renderer.audio.streaming import StreamingEncoder
 from renderer.condition_stream import ConditionStream
+from renderer.emotion import NEUTRAL
 from renderer.field.config import STEPS_PER_FRAME
 from renderer.types import FPS, AudioChunk
+from renderer.voice_emotion import VoiceEmotion
 from server.frame_ring import SLOTS
 from server.timeline import VOICE_RATE_HZ
 from server.worker_messages import OpenSession, Sound
@@ -23,6 +25,7 @@ if TYPE_CHECKING:
     from jaxtyping import UInt8
 
     from renderer.audio.encoder import AudioEncoder
+    from renderer.emotion import Emotion
     from renderer.types import FrameCondition
     from renderer.view import View
     from server.avatar_store import LoadedAvatar
@@ -32,6 +35,10 @@ MAX_AHEAD_S = (SLOTS - 3) / FPS
 """Frames due later than this are left for later, so that a slot is read before it is written again."""
 MAX_SOUND_GAP_S = 2.0
 FULL_SCALE = 32768.0
+AGAIN_PERIOD_FRAMES = 5
+"""Frames between two times of making pictures anew: what is dragged changes more often than that."""
+AGAIN_SPARE_S = 0.008
+"""Time that a picture made anew must have left beyond its rendering: its memory may not be read while it is written."""
 FADE_FRAMES = 6
 """240 ms."""
 FADE_STEPS = 256
@@ -50,6 +57,9 @@ class WorkerSession:
         self._conditions = ConditionStream(
             loaded.avatar, encoder.silence_features(), opening.seed, opening.smoothing, refine_weight=opening.omega
         )
+        self._emotion = NEUTRAL
+        self._voice_emotion: VoiceEmotion | None = None
+        """None: the emotion is the one that was set."""
         self._fade = False
         self._last_picture: UInt8[np.ndarray, "h w 3"] | None = None
         """Kept only where swaps fade."""
@@ -57,6 +67,7 @@ class WorkerSession:
         self._faded = 0
         self._next_sample = 0
         self._next_encoder_sample = 0
+        self._again_from = -AGAIN_PERIOD_FRAMES
         self.skipped = 0
         """Frames given up because they could not have been in time."""
 
@@ -73,6 +84,9 @@ class WorkerSession:
         resampled = self._resampler.push(samples)
         chunk = AudioChunk(resampled, self._next_encoder_sample)
         self._next_encoder_sample += len(resampled)
+        if self._voice_emotion is not None:
+            self._voice_emotion.push(resampled)
+            self._conditions.emotion = self._voice_emotion.emotion
         features = self._encoder.push(chunk)
         if len(features.steps):
             self._conditions.push(features)
@@ -102,12 +116,29 @@ class WorkerSession:
         assert condition is not None, "choose() gives only frames whose sound is complete"
         return condition
 
-    def swap(self, loaded: LoadedAvatar) -> int:
-        """Show another avatar from the next frame on; returns that frame."""
+    def make_anew(self, now_s: float, render_s: float) -> int:
+        """Something has changed: what is rendered but not due yet is to be rendered again; returns the next frame.
+
+        Without it a change shows only after all that waits for its time, two frames where the latency leaves room for them. A picture
+        that might not be ready in time stays as it is, and so do all where there is no time to render some twice.
+        """
+        first = math.ceil((now_s + render_s + AGAIN_SPARE_S - self._start_s) * FPS)
+        first = -(-first // self._stride) * self._stride
+        has_time = 2 * render_s < self._stride / FPS
+        if has_time and self._again_from + AGAIN_PERIOD_FRAMES <= first < self._conditions.next_frame:
+            self._again_from = self._conditions.back_to(first)
+        return self._conditions.next_frame
+
+    @property
+    def next_frame(self) -> int:
+        """The frame whose condition comes next."""
+        return self._conditions.next_frame
+
+    def swap(self, loaded: LoadedAvatar) -> None:
+        """Show another avatar from the next frame on."""
         self._conditions.swap(loaded.avatar)
         self.loaded = loaded
         self._fading_from, self._faded = self._last_picture, 0
-        return self._conditions.next_frame
 
     def faded(self, rgb: UInt8[np.ndarray, "h w 3"]) -> UInt8[np.ndarray, "h w 3"]:
         """The picture to show for a rendered one: after a swap it comes out of the old avatar's last picture within `FADE_FRAMES`.
@@ -137,6 +168,19 @@ class WorkerSession:
 
     def set_backdrop(self, backdrop: Backdrop) -> None:
         self._conditions.background = backdrop.picture
+
+    def set_emotion(self, emotion: Emotion) -> None:
+        """Takes effect at once, or when the emotion no longer follows the voice."""
+        self._emotion = emotion
+        if self._voice_emotion is None:
+            self._conditions.emotion = emotion
+
+    def set_emotion_auto(self, follows_voice: bool) -> None:
+        """What the voice usually is, is learned anew each time."""
+        if follows_voice == (self._voice_emotion is not None):
+            return
+        self._voice_emotion = VoiceEmotion() if follows_voice else None
+        self._conditions.emotion = NEUTRAL if follows_voice else self._emotion
 
     def set_smoothing(self, smoothing: float) -> None:
         self._conditions.smoothing = smoothing

@@ -12,13 +12,13 @@ import numpy as np
 from editing.capture import quality
 from editing.capture.clean_plate import CleanPlate, clean_plate
 from editing.capture.crop import Crop
+from editing.capture.footage import Footage
 from editing.capture.head_pose import HeadPoses, estimate_poses
 from editing.capture.labels import LABELS
 from editing.capture.parsing import make_parser, parse_frames
 from editing.capture.report import write_report
 from editing.capture.sound_offset import SoundOffset, expected_opening, find_offset, shifted, step_times
 from editing.capture.tracking import FaceTrack, forget_chunks, scan, track_face
-from editing.capture.video import VideoInfo, probe, read_sound
 from editing.dataset import (
     DatasetMeta,
     HeadBox,
@@ -34,6 +34,7 @@ from editing.landmarks import LANDMARK_NAMES, LEFT_EYE, OUTER_LIPS, RIGHT_EYE
 from editing.phones import VISEME_OF_PHONE_INDEX, VISEMES
 from renderer import __version__
 from renderer.audio.streaming import encode_all
+from renderer.emotion import EMOTIONS
 from renderer.errors import BadInput
 from renderer.types import FPS, Camera
 
@@ -43,6 +44,7 @@ if TYPE_CHECKING:
     from jaxtyping import Bool, Float, Float32, Int16
 
     from editing.capture.tracking import Sighting
+    from editing.capture.video import VideoInfo
 
 _REQUEST, _SCAN, _POSES = "request.json", "scan.json", "poses.npz"
 STAGES = ("tracking", "parsing")
@@ -75,33 +77,41 @@ class CaptureConfig:
     """move the sound to the lips where they belong together"""
     seconds: float | None = None
     """take the first seconds only"""
+    emotions: bool = False
+    """the video is a folder of clips by emotion"""
 
     def __post_init__(self) -> None:
         if not MIN_SIZE_PX <= self.size_px <= MAX_SIZE_PX or self.size_px % 2:
             raise BadInput(f"--size {self.size_px}: an even number within {MIN_SIZE_PX}...{MAX_SIZE_PX} is needed")
         if self.seconds is not None and self.seconds < quality.MIN_USABLE_S:
             raise BadInput(f"--seconds {self.seconds:g}: at least {quality.MIN_USABLE_S:g} are needed")
+        if self.seconds is not None and self.emotions:
+            raise BadInput("--seconds shortens one video; with --emotions take clips out of the folder instead")
 
 
 def capture(video: Path, out: Path, config: CaptureConfig, jobs: int) -> list[quality.Verdict]:
-    """Write the dataset `out`; goes on where an interrupted run with the same options stopped. Returns the report's table."""
+    """Write the dataset `out`; goes on where an interrupted run with the same options stopped. Returns the report's table.
+
+    `video` is a file, or with `config.emotions` a folder of clips (`footage`).
+    """
     if jobs < 1:
         raise BadInput(f"--jobs {jobs}: 1 or more is possible")
     if out.exists():
         raise BadInput(f"{out} exists already; choose another --out or remove it")
     if not out.parent.is_dir():
         raise BadInput(f"{out.parent} is not a folder; --out must lie in one that exists")
-    info = _shortened(probe(video), config.seconds)
+    footage = Footage.of_emotions(video) if config.emotions else Footage.of_video(video, config.seconds)
+    info = footage.info
     if info.duration_s < quality.MIN_USABLE_S:
         raise BadInput(f"{video} is {info.duration_s:.1f} s long; at least {quality.MIN_USABLE_S:g} s are needed, two minutes are good")
     partial = out.with_name(out.name + ".partial")
-    _begin(partial, video, config, info)
-    sighting = _scanned(partial, video, info, config)
-    sound = read_sound(video, info)
-    track = _tracked(partial, video, info, sighting, config, jobs)
+    _begin(partial, video, config, footage)
+    sighting = _scanned(partial, footage, config)
+    sound = footage.sound()
+    track = _tracked(partial, footage, sighting, config, jobs)
     listener = _Listener(sound)
-    poses = _posed(partial, track, config)
-    reasons = quality.dropped_frames(track, poses, config.size_px)
+    poses = _posed(partial, track, config, footage)
+    reasons = quality.dropped_frames(track, poses, config.size_px, footage.away_from_joints())
     usable = np.array([not reason for reason in reasons])
     if usable.sum() < quality.MIN_USABLE_S * FPS:
         common = max(set(reasons) - {""}, key=reasons.count)
@@ -110,7 +120,7 @@ def capture(video: Path, out: Path, config: CaptureConfig, jobs: int) -> list[qu
             f"at least {quality.MIN_USABLE_S:g} s are needed"
         )
     _parsed(partial, track, poses, config, jobs)
-    return _finish(partial, out, info, sighting, sound, listener.heard(), track, poses, reasons, config)
+    return _finish(partial, out, footage, sighting, sound, listener.heard(), track, poses, reasons, config)
 
 
 class _Listener:
@@ -140,18 +150,9 @@ class _Listener:
         return self._result
 
 
-def _shortened(info: VideoInfo, seconds: float | None) -> VideoInfo:
-    from dataclasses import replace
-
-    return info if seconds is None else replace(info, duration_s=min(info.duration_s, seconds))
-
-
-def _begin(partial: Path, video: Path, config: CaptureConfig, info: VideoInfo) -> None:
+def _begin(partial: Path, video: Path, config: CaptureConfig, footage: Footage) -> None:
     """Make the folder, or check that it was begun with the same video and options."""
-    stat = video.stat()
-    wanted: dict[str, Any] = {
-        "version": __version__, "video": video.name, "bytes": stat.st_size, "modified_ns": stat.st_mtime_ns, **asdict(config),
-    }  # fmt: skip
+    wanted: dict[str, Any] = {"version": __version__, "video": video.name, "files": footage.identity(), **asdict(config)}
     request = partial / _REQUEST
     if request.is_file():
         found = json.loads(request.read_text(encoding="utf-8"))
@@ -168,7 +169,7 @@ def _begin(partial: Path, video: Path, config: CaptureConfig, info: VideoInfo) -
     unfinished.replace(request)
 
 
-def _scanned(partial: Path, video: Path, info: VideoInfo, config: CaptureConfig) -> Sighting:
+def _scanned(partial: Path, footage: Footage, config: CaptureConfig) -> Sighting:
     from editing.capture.tracking import Sighting
 
     path = partial / _SCAN
@@ -176,7 +177,7 @@ def _scanned(partial: Path, video: Path, info: VideoInfo, config: CaptureConfig)
         found = json.loads(path.read_text(encoding="utf-8"))
         return Sighting(Crop(**found["crop"]), found["found_share"], found["rival_share"])
     try:
-        sighting = scan(video, info, largest=config.face == "largest")
+        sighting = scan(footage, largest=config.face == "largest")
     except BadInput:
         # Nothing worth keeping has been made yet.
         (partial / _REQUEST).unlink()
@@ -201,18 +202,18 @@ class _Bar:
         self._bar.close()
 
 
-def _tracked(partial: Path, video: Path, info: VideoInfo, sighting: Sighting, config: CaptureConfig, jobs: int) -> FaceTrack:
-    bar = _Bar("tracking", info.n_frames)
+def _tracked(partial: Path, footage: Footage, sighting: Sighting, config: CaptureConfig, jobs: int) -> FaceTrack:
+    bar = _Bar("tracking", footage.n_frames)
     try:
-        return track_face(video, info, sighting.crop, config.size_px, partial, jobs, bar)
+        return track_face(footage, sighting.crop, config.size_px, partial, jobs, bar)
     finally:
         bar.close()
 
 
-def _posed(partial: Path, track: FaceTrack, config: CaptureConfig) -> HeadPoses:
+def _posed(partial: Path, track: FaceTrack, config: CaptureConfig, footage: Footage) -> HeadPoses:
     path = partial / _POSES
     if not path.is_file():
-        poses = estimate_poses(track.landmarks, track.rough_pose, config.size_px)
+        poses = estimate_poses(track.landmarks, track.rough_pose, config.size_px, joints=footage.joints)
         unfinished = path.with_suffix(".tmp.npz")
         np.savez(unfinished, **asdict(poses))
         unfinished.rename(path)
@@ -237,7 +238,7 @@ def _parsed(partial: Path, track: FaceTrack, poses: HeadPoses, config: CaptureCo
 def _finish(
     partial: Path,
     out: Path,
-    info: VideoInfo,
+    footage: Footage,
     sighting: Sighting,
     sound: Float32[np.ndarray, " samples"],
     heard: Float[np.ndarray, "n_steps n_phones"],
@@ -246,6 +247,7 @@ def _finish(
     reasons: list[str],
     config: CaptureConfig,
 ) -> list[quality.Verdict]:
+    info = footage.info
     usable = np.array([not reason for reason in reasons])
     frames, labels = np.load(partial / "frames.npy", mmap_mode="r"), np.load(partial / "labels.npy", mmap_mode="r")
     plate = _plate(frames, labels, usable)
@@ -259,17 +261,21 @@ def _finish(
     face_px = float(np.nanmedian(np.ptp(track.landmarks[:, :, 1], axis=1))) * sighting.crop.side / config.size_px
     table = quality.verdicts(info, track, poses, usable, opening, sound, offset, face_px)
 
+    clip_emotions, clip_index = [clip.emotion for clip in footage.clips], footage.clip_index()
+    emotions = np.array([clip_emotions.index(e) for e in clip_emotions])[clip_index]
+    if config.emotions:
+        table.append(quality.emotion_verdict(clip_emotions, footage.left_out))
     write_audio(partial / "audio.wav", sound)
     write_track(
         partial,
         Track(
             camera_from_head=poses.camera_from_head,
             landmarks=np.nan_to_num(track.landmarks[:, :, :2]).astype(np.float32),
-            eye_ratio=quality.eye_ratio(track.landmarks),
+            eye_ratio=quality.eye_ratio(track.landmarks, emotions),
             lip_opening=opening,
             viseme=_visemes(heard, times, len(frames)),
-            emotion=np.zeros(len(frames), np.int16),
-            emotion_intensity=np.zeros(len(frames), np.float32),
+            emotion=np.array([EMOTIONS.index(e.category) for e in clip_emotions], np.int16)[clip_index],
+            emotion_intensity=np.array([e.strength for e in clip_emotions], np.float32)[clip_index],
             usable=usable,
         ),
     )
@@ -290,9 +296,10 @@ def _finish(
             labels=LABELS,
             landmark_names=LANDMARK_NAMES,
             generator=f"visavis {__version__} capture",
+            joints=footage.joints,
         ),
     )
-    write_transcript(partial, {"visemes": list(VISEMES), "emotions": ["neutral"], "sentences": []})
+    write_transcript(partial, {"visemes": list(VISEMES), "emotions": list(EMOTIONS), "sentences": []})
     np.save(partial / "background.npy", plate.picture)
     title = f"{out.name}: what the camera gave"
     write_report(

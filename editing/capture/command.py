@@ -15,7 +15,7 @@ _PROG = "python -m editing capture"
 def parser() -> argparse.ArgumentParser:
     """The command's options."""
     p = OneLineParser(prog=_PROG, description=__doc__)
-    p.add_argument("video", type=Path, help="any video with sound of one person who faces the camera and speaks")
+    p.add_argument("video", type=Path, help="any video with sound of one person who faces the camera and speaks; or see --emotions")
     p.add_argument("--out", type=Path, required=True, help="folder to write; OUT.partial until it is complete")
     p.add_argument("--size", type=int, default=512, help="width and height of the frames, px (default 512)")
     p.add_argument("--seconds", type=float, help="take the first seconds only (default: all)")
@@ -24,6 +24,11 @@ def parser() -> argparse.ArgumentParser:
     )
     p.add_argument("--parser", choices=("grabcut", "segformer"), default="grabcut", help="how head, torso and background are told apart")
     p.add_argument("--parser-model", default="jonathandinu/face-parsing", help="SegFormer's hub name or folder (default %(default)s)")
+    p.add_argument(
+        "--emotions",
+        action="store_true",
+        help="VIDEO is a folder: CATEGORY/level_1…3/CLIP.mp4, as MEAD's; one dataset with labels",
+    )
     p.add_argument("--keep-offset", action="store_true", help="leave the sound where it is, even if it is off the lips")
     p.add_argument("--jobs", type=int, default=os.cpu_count() or 1, help="processes (default: all cores)")
     return p
@@ -41,6 +46,7 @@ def main(argv: list[str]) -> int:
         face=options.face,
         correct_offset=not options.keep_offset,
         seconds=options.seconds,
+        emotions=options.emotions,
     )
     try:
         table = capture(options.video, options.out, config, options.jobs)

@@ -28,6 +28,8 @@ from editing.landmarks import (
 )
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from jaxtyping import Bool, Float, Float32, Int
 
 UNIT_CM = 17.0
@@ -104,12 +106,16 @@ def rotation_vectors(matrices: Float[np.ndarray, "n 3 3"]) -> Float[np.ndarray, 
 
 
 def estimate_poses(
-    landmarks: Float32[np.ndarray, "n 478 3"], rough: Float32[np.ndarray, "n 4 4"], size_px: int, config: PoseConfig | None = None
+    landmarks: Float32[np.ndarray, "n 478 3"],
+    rough: Float32[np.ndarray, "n 4 4"],
+    size_px: int,
+    config: PoseConfig | None = None,
+    joints: Sequence[int] = (),
 ) -> HeadPoses:
     """Poses of all pictures of a clip.
 
     `landmarks` are pixels of a square picture of `size_px`, NaN where no face was found (at least one must be); `rough` are MediaPipe's
-    poses of the same pictures.
+    poses of the same pictures. `joints` are the first pictures of further clips: there the head may jump.
     """
     config = config or PoseConfig()
     scale = size_px / 512.0
@@ -123,7 +129,7 @@ def estimate_poses(
         bundle.joint_step(chosen)
     bundle.spread_over(np.flatnonzero(found), len(landmarks))
     for _ in range(config.pose_iterations):
-        bundle.pose_step()
+        bundle.pose_step(joints)
     poses = np.tile(np.eye(4), (len(landmarks), 1, 1))
     poses[:, :3, :3] = bundle.rotation
     poses[:, :3, 3] = bundle.translation / UNIT_CM
@@ -240,8 +246,8 @@ class _Bundle:
         self.observed = observed
         self.present = np.isin(times, frames)
 
-    def pose_step(self, block: int = 256) -> None:
-        """One step of all poses with the prior on their acceleration."""
+    def pose_step(self, joints: Sequence[int] = (), block: int = 256) -> None:
+        """One step of all poses with the prior on their acceleration, but across `joints`."""
         from scipy.linalg import solveh_banded
 
         config, n = self.config, len(self.observed)
@@ -264,13 +270,16 @@ class _Bundle:
             precision = np.array([np.radians(config.acceleration_deg)] * 3 + [plane, plane, depth]) ** -2.0
             turns = rotation_vectors(self.rotation[1:] @ self.rotation[:-1].transpose(0, 2, 1))
             acceleration = np.concatenate([np.diff(turns, axis=0), np.diff(self.translation, 2, axis=0)], 1)
+            along = np.ones((n - 2, 1))
+            for joint in joints:
+                along[max(0, joint - 2) : joint] = 0.0  # of three pictures in a row, one is another clip's
             for own, own_share in enumerate((1.0, -2.0, 1.0)):
-                right[own : n - 2 + own] -= own_share * precision * acceleration
+                right[own : n - 2 + own] -= own_share * along * precision * acceleration
                 for other in range(own, 3):
                     share = own_share * (1.0, -2.0, 1.0)[other]
                     apart = 6 * (other - own)
                     at = (6 * (np.arange(n - 2) + other))[:, None] + np.arange(6)
-                    banded[17 - apart, at] += share * precision
+                    banded[17 - apart, at] += share * along * precision
         banded[17] += 1e-9
         step = solveh_banded(banded, right.reshape(-1)).reshape(n, 6)
         self._move(np.arange(n), step)

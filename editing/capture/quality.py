@@ -8,10 +8,13 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from editing.landmarks import EYE_LIDS, FACE_OVAL, INNER_LIP_BOTTOM, INNER_LIP_TOP, INNER_LIPS, OUTER_LIPS
+from renderer.emotion import EMOTIONS, INTENSITIES, Emotion
 from renderer.types import FPS, SAMPLE_RATE_HZ
 
 if TYPE_CHECKING:
-    from jaxtyping import Bool, Float, Float32
+    from collections.abc import Sequence
+
+    from jaxtyping import Bool, Float, Float32, Int
 
     from editing.capture.head_pose import HeadPoses
     from editing.capture.sound_offset import SoundOffset
@@ -51,20 +54,27 @@ def mouth_opening(landmarks: Float[np.ndarray, "n 478 3"], depth: Float[np.ndarr
     return np.nan_to_num(gap / np.nanmedian(width)).astype(np.float32)
 
 
-def eye_ratio(landmarks: Float[np.ndarray, "n 478 3"]) -> Float32[np.ndarray, " n"]:
-    """0 closed … 1 as open as the clip's 98th percentile, both eyes together."""
+def eye_ratio(landmarks: Float[np.ndarray, "n 478 3"], emotions: Int[np.ndarray, " n"] | None = None) -> Float32[np.ndarray, " n"]:
+    """0 closed … 1 as open as the clip's 98th percentile, both eyes together.
+
+    `emotions` numbers each frame's label, if there are several: then the percentile is that of its own label, as eyes that are wide in fear
+    or narrow in anger are the emotion's affair, and a blink is a blink in any.
+    """
     ratios = []
     for upper, lower, outer, inner in EYE_LIDS:
         gap = np.linalg.norm(landmarks[:, upper, :2] - landmarks[:, lower, :2], axis=1)
         ratios.append(gap / np.linalg.norm(landmarks[:, outer, :2] - landmarks[:, inner, :2], axis=1))
     opening = np.mean(ratios, axis=0)
-    widest = float(np.nanpercentile(opening, 98))
-    closed = min(float(np.nanpercentile(opening, 0.5)), CLOSED_SHARE * widest)
+    number = np.zeros(len(opening), int) if emotions is None else emotions
+    widest, lowest = np.ones(len(opening)), float(np.nanpercentile(opening, 0.5))
+    for label in np.unique(number[np.isfinite(opening)]):
+        widest[number == label] = np.nanpercentile(opening[number == label], 98)
+    closed = np.minimum(lowest, CLOSED_SHARE * widest)
     return np.nan_to_num(np.clip((opening - closed) / (widest - closed), 0.0, 1.0), nan=1.0).astype(np.float32)
 
 
-def dropped_frames(track: FaceTrack, poses: HeadPoses, size_px: int) -> list[str]:
-    """For every frame why it cannot be used, or an empty string."""
+def dropped_frames(track: FaceTrack, poses: HeadPoses, size_px: int, away_from_joints: Bool[np.ndarray, " n"] | None = None) -> list[str]:
+    """For every frame why it cannot be used, or an empty string. `away_from_joints` are the frames that belong to one clip alone."""
     reasons = [""] * len(track.landmarks)
     ovals = track.landmarks[:, list(FACE_OVAL), :2]
     margin = EDGE_SHARE * size_px
@@ -78,7 +88,21 @@ def dropped_frames(track: FaceTrack, poses: HeadPoses, size_px: int) -> list[str
             reasons[k] = "not tracked"
         elif track.sharpness[k] < BLURRED_SHARE * sharp:
             reasons[k] = "blurred"
+        elif away_from_joints is not None and not away_from_joints[k]:
+            reasons[k] = "between clips"
     return reasons
+
+
+def emotion_verdict(clips: Sequence[Emotion], left_out: Sequence[str]) -> Verdict:
+    """Clips of each emotion, which labels have none, and which folders were left out."""
+    counts = {name: sum(clip.category == name for clip in clips) for name in EMOTIONS}
+    value = ", ".join(f"{name} {count}" for name, count in counts.items() if count)
+    if left_out:
+        value += f" clips; left out: {', '.join(left_out)}"
+    strengths = [(level, (k + 1) / len(INTENSITIES)) for k, level in enumerate(INTENSITIES)]
+    missing = [] if counts["neutral"] else ["neutral"]
+    missing += [f"{level} {name}" for name in EMOTIONS[1:] for level, s in strengths if Emotion(name, s) not in clips]
+    return Verdict("emotions", value, not missing, f"no clip shows {', '.join(missing)}: such a face will be guessed" if missing else "")
 
 
 def head_angles(camera_from_head: Float[np.ndarray, "n 4 4"]) -> Float[np.ndarray, "n 3"]:

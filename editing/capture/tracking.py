@@ -13,7 +13,6 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from editing.capture.crop import Crop, choose_crop
-from editing.capture.video import VideoInfo, read_frames
 from editing.landmarks import FACE_OVAL, N_LANDMARKS, LandmarkDetector
 from renderer.errors import BadInput
 from renderer.types import FPS
@@ -24,6 +23,7 @@ if TYPE_CHECKING:
 
     from jaxtyping import Float32, Int8, UInt8
 
+    from editing.capture.footage import Footage
     from editing.landmarks import Face
 
 CHUNK_FRAMES = 100
@@ -74,14 +74,14 @@ def _tall(face: Face) -> float:
     return float(np.ptp(face.landmarks[list(FACE_OVAL), 1]))
 
 
-def scan(path: Path, info: VideoInfo, largest: bool) -> Sighting:
+def scan(footage: Footage, largest: bool) -> Sighting:
     """Look at pictures spread over the clip and choose the square. Raises BadInput without a face, or with two people in it."""
     import cv2
 
     detector = LandmarkDetector(max_faces=MAX_FACES)
     faces, rivals, looked = [], [], 0
-    for k in np.unique(np.linspace(0, info.n_frames - 1, SCAN_PICTURES).astype(int)):
-        picture = next(read_frames(path, info, int(k), 1))
+    for k in np.unique(np.linspace(0, footage.n_frames - 1, SCAN_PICTURES).astype(int)):
+        picture = next(footage.frames(int(k), 1))
         looked += 1
         shrink = min(1.0, SCAN_PX / max(picture.shape[:2]))
         small = cv2.resize(picture, None, fx=shrink, fy=shrink, interpolation=cv2.INTER_AREA) if shrink < 1 else picture
@@ -93,22 +93,24 @@ def scan(path: Path, info: VideoInfo, largest: bool) -> Sighting:
     detector.close()
     if len(faces) < max(1, MIN_FACE_SHARE * looked):
         raise BadInput(
-            f"{path}: a face was found in {len(faces)} of {looked} pictures looked at; one person must face the camera all the time"
+            f"{footage.name}: a face was found in {len(faces)} of {looked} pictures looked at; one person must face the camera all the time"
         )
     if len(rivals) > RIVAL_SHARE * looked and not largest:
-        raise BadInput(f"{path}: two faces are in the picture (at {rivals[0]:.0f} s); film one person alone, or pass --face largest")
-    return Sighting(choose_crop(info.width, info.height, faces), len(faces) / looked, len(rivals) / looked)
+        raise BadInput(
+            f"{footage.name}: two faces are in the picture (at {rivals[0]:.0f} s); film one person alone, or pass --face largest"
+        )
+    return Sighting(choose_crop(footage.info.width, footage.info.height, faces), len(faces) / looked, len(rivals) / looked)
 
 
 # ---- workers ---------------------------------------------------------------------------------------------------------
 
 
 class _Worker:
-    def __init__(self, path: Path, info: VideoInfo, crop: Crop, size_px: int, folder: Path) -> None:
+    def __init__(self, footage: Footage, crop: Crop, size_px: int, folder: Path) -> None:
         import cv2
 
         cv2.setNumThreads(1)
-        self.path, self.info, self.crop, self.size_px, self.folder = path, info, crop, size_px, folder
+        self.footage, self.crop, self.size_px, self.folder = footage, crop, size_px, folder
         self.detector = LandmarkDetector(max_faces=MAX_FACES)
 
     def close(self) -> None:
@@ -116,13 +118,13 @@ class _Worker:
 
     def chunk(self, index: int) -> int:
         first = index * CHUNK_FRAMES
-        count = min(CHUNK_FRAMES, self.info.n_frames - first)
+        count = min(CHUNK_FRAMES, self.footage.n_frames - first)
         frames = np.load(self.folder / "frames.npy", mmap_mode="r+")
         landmarks = np.full((count, N_LANDMARKS, 3), np.nan, np.float32)
         rough = np.full((count, 4, 4), np.nan, np.float32)
         n_faces = np.zeros(count, np.int8)
         sharpness, brightness = np.full(count, np.nan, np.float32), np.full((count, 2), np.nan, np.float32)
-        for k, picture in enumerate(read_frames(self.path, self.info, first, count)):
+        for k, picture in enumerate(self.footage.frames(first, count)):
             frame = self.crop.cut(picture, self.size_px)
             frames[first + k] = frame
             faces = sorted(self.detector.faces(frame), key=_tall, reverse=True)
@@ -200,16 +202,14 @@ def n_chunks(n_frames: int) -> int:
     return -(-n_frames // CHUNK_FRAMES)
 
 
-def track_face(
-    path: Path, info: VideoInfo, crop: Crop, size_px: int, folder: Path, jobs: int, progress: Callable[[int], None]
-) -> FaceTrack:
+def track_face(footage: Footage, crop: Crop, size_px: int, folder: Path, jobs: int, progress: Callable[[int], None]) -> FaceTrack:
     """Write `frames.npy` and find the face in every frame; goes on where an interrupted run stopped."""
     if not (folder / "frames.npy").exists():
-        np.lib.format.open_memmap(folder / "frames.npy", "w+", np.uint8, (info.n_frames, size_px, size_px, 3)).flush()
-    indices = range(n_chunks(info.n_frames))
+        np.lib.format.open_memmap(folder / "frames.npy", "w+", np.uint8, (footage.n_frames, size_px, size_px, 3)).flush()
+    indices = range(n_chunks(footage.n_frames))
     missing = [index for index in indices if not _chunk_path(folder, index).exists()]
-    progress(min(info.n_frames, (len(indices) - len(missing)) * CHUNK_FRAMES))
-    in_processes(_Worker, (path, info, crop, size_px, folder), missing, jobs, progress)
+    progress(min(footage.n_frames, (len(indices) - len(missing)) * CHUNK_FRAMES))
+    in_processes(_Worker, (footage, crop, size_px, folder), missing, jobs, progress)
     parts = [np.load(_chunk_path(folder, index)) for index in indices]
     return FaceTrack(**{name: np.concatenate([part[name] for part in parts]) for name in FaceTrack.__dataclass_fields__})
 

@@ -13,6 +13,7 @@ from editing.dataset import Dataset, DatasetMeta, HeadBox, Region, Track
 from editing.landmarks import LANDMARK_NAMES
 from editing.train.clip import TrainingClip, windows_of
 from renderer import __version__
+from renderer.emotion import EMOTIONS
 
 if TYPE_CHECKING:
     from jaxtyping import UInt8
@@ -42,8 +43,8 @@ def edited_clip(
         eye_ratio=np.asarray(moments.eye_ratio, np.float32),
         lip_opening=np.zeros(n, np.float32),
         viseme=still,
-        emotion=still,
-        emotion_intensity=np.zeros(n, np.float32),
+        emotion=np.array([EMOTIONS.index(emotion.category) for emotion in moments.emotions], np.int16),
+        emotion_intensity=np.array([emotion.strength for emotion in moments.emotions], np.float32),
     )
     meta = DatasetMeta(
         fps=avatar.fps,
@@ -60,7 +61,7 @@ def edited_clip(
         generator=f"visavis {__version__} edit {name}",
     )
     background = edited_background(avatar.background, originals, edited)
-    dataset = Dataset(Path(name), meta, edited, originals.labels, background, track, {})
+    dataset = Dataset(Path(name), meta, edited, originals.labels, background, track, {"emotions": list(EMOTIONS)})
     clip = TrainingClip(dataset, encoder, config, features=moments.features)
     clip.windows = windows_of(moments.features, encoder, config.audio_window, moments.indices)
     return clip

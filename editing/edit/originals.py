@@ -13,6 +13,7 @@ from editing.capture.labels import LABELS
 from editing.image_editors.guide import Guide
 from editing.train.clip import windows_of
 from renderer.backends.base import RenderOptions, open_backend
+from renderer.emotion import EMOTIONS, INTENSITIES, NEUTRAL, Emotion, emotion_code
 from renderer.errors import BadInput
 from renderer.types import DEFAULT_REFINE_WEIGHT, AudioFeatures, FrameCondition
 
@@ -39,22 +40,35 @@ class Moments:
     windows: Float32[np.ndarray, "n n_window_steps dim"]
     poses: Float32[np.ndarray, "n 4 4"]
     eye_ratio: Float32[np.ndarray, " n"]
+    emotions: tuple[Emotion, ...]
+    """What is shown at each."""
 
     @staticmethod
     def of(avatar: Avatar, encoder: AudioEncoder, n: int) -> Moments:
-        """At most `n`, spread evenly over the clip. BadInput for an avatar that does not hold the sound of its clip."""
+        """At most `n`, spread evenly over the clip. BadInput for an avatar that does not hold the sound of its clip.
+
+        An avatar with emotions shows its neutral face at every other moment and all the labels in turn in between, whatever it showed
+        there in its clip, so that a style is learned for all of them.
+        """
         if avatar.audio_track is None:
             raise BadInput(f"avatar {avatar.name!r} does not hold what was said in its training clip; train it again with this program")
         features = AudioFeatures(avatar.audio_track, 0)
         indices = np.unique(np.linspace(0, len(avatar.pose_track) - 1, n).round().astype(int))
         windows = windows_of(features, encoder, avatar.field_config.audio_window, indices)
-        return Moments(indices, features, windows, avatar.pose_track[indices], avatar.eye_track[indices])
+        emotions = tuple(moment_emotion(k) if avatar.is_emotional else NEUTRAL for k in range(len(indices)))
+        return Moments(indices, features, windows, avatar.pose_track[indices], avatar.eye_track[indices], emotions)
 
     def condition(self, k: int, background: UInt8[np.ndarray, "h w 3"] | None = None, refine_weight: float = 0.0) -> FrameCondition:
         """Of the k-th of them."""
         eye_ratio = float(self.eye_ratio[k])
         return FrameCondition(
-            int(self.indices[k]), self.windows[k], self.poses[k], eye_ratio, background=background, refine_weight=refine_weight
+            int(self.indices[k]),
+            self.windows[k],
+            self.poses[k],
+            eye_ratio,
+            background=background,
+            refine_weight=refine_weight,
+            emotion=emotion_code(self.emotions[k]),
         )
 
     def render(
@@ -85,6 +99,15 @@ class Moments:
             self.render(avatar, frames, threads, np.full(shape, colour, np.uint8)).astype(np.float32).mean(-1) for colour in (BLACK, WHITE)
         )
         return np.asarray(np.clip(1.0 - (light - dark) / (WHITE - BLACK), 0.0, 1.0), dtype=np.float32)
+
+
+def moment_emotion(k: int) -> Emotion:
+    """Of the k-th moment of an avatar with emotions: neutral, or the next label."""
+    if k % 2 == 0:
+        return NEUTRAL
+    categories, levels = EMOTIONS[1:], len(INTENSITIES)
+    category, level = (k // 2) % len(categories), (k // 2 // len(categories)) % levels
+    return Emotion(categories[category], (level + 1) / levels)
 
 
 @dataclass(frozen=True)

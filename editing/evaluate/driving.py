@@ -1,4 +1,4 @@
-"""What moves the avatar while it is judged: a sound, with the poses and blinks of a dataset.
+"""What moves the avatar while it is judged: a sound, with the poses, blinks and emotions of a dataset.
 
 Self-driven: the dataset's own sound, so every picture has its truth. Cross-driven: another sound; the dataset still moves the head, to and
 fro where the sound is longer. Frames are counted from the beginning of the sound.
@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING
 from editing.dataset import SAMPLES_PER_FRAME
 from editing.train.clip import clip_windows
 from renderer.backends.base import RenderOptions, open_backend
+from renderer.emotion import emotion_code
 from renderer.errors import BadInput
 from renderer.types import FrameCondition
 
@@ -92,6 +93,7 @@ class Drive:
             camera_from_head=self.poses[there],
             eye_ratio=float(self.dataset.track.eye_ratio[there]),
             background=self.dataset.background,
+            emotion=emotion_code(self.dataset.emotion(there)) if self.avatar.is_emotional else None,
         )
 
     def sound(self, frames: range) -> Float[np.ndarray, " n_samples"]:

@@ -175,7 +175,7 @@ class Appearance:
         rays_o, rays_d = camera_rays(camera, frame.camera_from_head, pixels)
         still = torch.zeros(len(rays_o), device=engine.device)
         samples = engine.march(rays_o.contiguous(), rays_d.contiguous(), self._occupancy, field.config, still)
-        biases = field.head_biases(frame.audio_code, frame.eye_ratio, frame.harmonics, field["head.appearance"])
+        biases = field.head_biases(frame.audio_code, frame.eye_ratio, frame.harmonics, field["head.appearance"], frame.emotion)
         out = self._head(samples.positions, [len(samples.positions)], biases)
         colours, opacity, weights = engine.composite(out.sigmas, out.rgbs, samples, field.config.step_size)
         picture = (colours + (1.0 - opacity)[:, None] * behind).reshape(1, camera.height, camera.width, 3).permute(0, 3, 1, 2)
@@ -202,6 +202,7 @@ class _Frame:
         with torch.no_grad():
             self.audio_code = field.audio_codes(torch.from_numpy(condition.audio_window)[None].float().to(device))
         self.eye_ratio = torch.tensor([condition.eye_ratio], dtype=torch.float32, device=device)
+        self.emotion = None if condition.emotion is None else torch.from_numpy(condition.emotion)[None].float().to(device)
         direction = view_direction(condition.camera_from_head, avatar.field_config.head_centre)
         self.harmonics = torch.from_numpy(spherical_harmonics(direction))[None].to(device)
         self.pose = torch.from_numpy(pose_code(condition.camera_from_head, avatar.field_config)).to(device)

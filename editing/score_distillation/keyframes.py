@@ -5,7 +5,8 @@ views         the first frame of the clip, with the camera turned around the hea
 time stamps   frames of the clip, seen as it was filmed, whose condition codes differ most from the mean of all; of neighbours in time and
               of frames that are nearly alike only the first is taken
 
-The condition code e of a frame is what moves this field: the audio code and the eye feature (the paper: HQ3DAvatar's embedding).
+The condition code e of a frame is what moves this field: the audio code, the eye feature and the emotion (the paper: HQ3DAvatar's
+embedding). An avatar with emotions shows them in turn (`edit.originals`), so time stamps are of several.
 """
 
 from __future__ import annotations
@@ -17,6 +18,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from editing.edit.originals import Moments
+from renderer.emotion import emotion_codes
 from renderer.errors import BadInput
 from renderer.field.frame_codes import audio_code
 from renderer.view import MAX_PITCH_DEG, MAX_YAW_DEG, View, Viewpoint, facing_deg
@@ -90,7 +92,7 @@ def condition_codes(avatar: Avatar, moments: Moments) -> Float[np.ndarray, "n di
     tensors = {name: np.asarray(tensor, np.float32) for name, tensor in avatar.tensors.items() if name.startswith(("audio", "attention"))}
     audio = np.stack([audio_code(avatar.field_config, tensors, window) for window in moments.windows])
     eyes = 2.0 * np.clip(moments.eye_ratio, 0.0, 1.0) - 1.0
-    return np.concatenate([audio, eyes[:, None]], 1)
+    return np.concatenate([audio, eyes[:, None], emotion_codes(list(moments.emotions))], 1)
 
 
 def most_different(codes: Float[np.ndarray, "n dim"], n: int, neighbours: int) -> Int[np.ndarray, " at_most_n"]:

@@ -24,7 +24,9 @@ def parser() -> argparse.ArgumentParser:
     p.add_argument("--seed", type=int, default=0, help="same seed, options and CPU kind: same bytes (default 0)")
     p.add_argument("--voices", default=_DEFAULT_VOICES, help="espeak-ng voices, comma-separated (default %(default)s)")
     p.add_argument("--sentences", choices=("train", "heldout"), default="train", help="which set (default train)")
-    p.add_argument("--emotion", default="neutral:0", metavar="NAME:STRENGTH", help="held through the take, strength 0...1")
+    p.add_argument(
+        "--emotion", default="neutral:0", metavar="NAME:STRENGTH", help="held through the take, strength 0...1; or all: 15 labels in turn"
+    )
     p.add_argument("--expressive", action="store_true", help="gaze and brows move too: to watch, not to train on")
     p.add_argument("--jobs", type=int, default=os.cpu_count() or 1, help="processes (default: all cores)")
     p.add_argument("--quiet", action="store_true", help="no progress bar")

@@ -22,7 +22,7 @@ import numpy as np
 
 from editing.phones import PHONE_INDEX, SILENCE, VISEME_OF_PHONE_INDEX, VOICELESS_CLOSURES, VOWELS
 from editing.speech_synthesis import CLOSURE_S, PhoneInterval
-from renderer.errors import BadInput
+from editing.synthesize.emotions import EVERY_EMOTION, EmotionTrack, check_emotion, held, in_turn
 from renderer.types import FPS
 
 if TYPE_CHECKING:
@@ -133,34 +133,30 @@ _BREATH_UNITS = 0.010
 _NOD_DEG = (1.2, 3.2)
 _NOD_WIDTH_S = 0.16
 
-EMOTIONS: dict[str, dict[str, float]] = {
-    "neutral": {},
-    "happy": {"smile": 0.55, "cheek": 0.5, "squint": 0.35, "brow_out": 0.15},
-    "sad": {"smile": -1.1, "brow_in": 0.9, "brow_out": -0.4, "squint": 0.15},
-    "angry": {"smile": -0.9, "furrow": 0.9, "brow_in": -0.7, "squint": 0.45, "nose_wrinkle": 0.4},
-    "surprised": {"smile": -0.25, "wide_eyes": 0.9, "brow_in": 0.8, "brow_out": 0.8},
-    "afraid": {"smile": -0.6, "wide": 0.2, "wide_eyes": 0.9, "brow_in": 0.9, "brow_out": 0.3, "furrow": 0.2},
-    "disgusted": {"smile": -0.8, "nose_wrinkle": 0.9, "upper_raise": 0.25, "squint": 0.35, "brow_in": -0.4},
-}
-EMOTION_NAMES: tuple[str, ...] = tuple(EMOTIONS)
-
 
 @dataclass(frozen=True)
 class Expression:
     """What a take shows beyond speech, blink and pose."""
 
     emotion: str = "neutral"
-    """a name in EMOTION_NAMES, held through the take"""
+    """a name in EMOTION_NAMES, held through the take; or EVERY_EMOTION, one after the other"""
     strength: float = 0.0
-    """0 ... 1"""
+    """0 ... 1; of one that is held"""
     lively: bool = False
     """gaze wanders and brows move; such a take is for watching, not for training a plain field"""
+    seed: int = 0
+    """of the order in which emotions come"""
 
     def __post_init__(self) -> None:
-        if self.emotion not in EMOTIONS:
-            raise BadInput(f"unknown emotion {self.emotion!r}; known: {', '.join(EMOTION_NAMES)}")
-        if not 0.0 <= self.strength <= 1.0:
-            raise BadInput(f"emotion strength {self.strength} is outside 0...1")
+        check_emotion(self.emotion, self.strength)
+
+    def emotions(self, stretches: Sequence[SpokenStretch], n_frames: int) -> EmotionTrack:
+        """Of every picture of a take in which this is said."""
+        if self.emotion != EVERY_EMOTION:
+            return held(self.emotion, self.strength, n_frames)
+        # A stream of its own, so that head and lids move as in a take without emotion.
+        rng = np.random.default_rng([self.seed, 2])
+        return in_turn([(s.phones[0].start_s, s.phones[-1].end_s) for s in stretches if s.phones], n_frames, rng)
 
 
 @dataclass(frozen=True)
@@ -181,6 +177,7 @@ class Performance:
     """presenter parameters that move, by name; the others rest"""
     viseme: Int16[np.ndarray, " n_frames"]
     """index into VISEMES of the phone heard at the picture's time"""
+    emotions: EmotionTrack
 
     def articulation(
         self, names: Sequence[str], rest: Float32[np.ndarray, " n_parameters"]
@@ -387,12 +384,13 @@ def perform(
         lively = _lively_curves(stretches, n_frames, rng)
         curves["smile"] = curves["smile"] + lively.pop("smile_extra")
         curves.update(lively)
-    for name, amount in EMOTIONS[expression.emotion].items():
-        curves[name] = curves.get(name, np.zeros(n_frames)) + expression.strength * amount
+    emotions = expression.emotions(stretches, n_frames)
+    for name, added in emotions.curves.items():
+        curves[name] = curves.get(name, np.zeros(n_frames)) + added
     curves["smile"] = np.clip(curves["smile"], -1.0, 1.0)
     for name in ("jaw", "pucker", "press", "fv", "upper_raise", "lower_drop", "tongue", "tongue_out", "squint"):
         curves[name] = np.clip(curves[name], 0.0, 1.0)
-    return Performance(curves, _visemes(stretches, times_s))
+    return Performance(curves, _visemes(stretches, times_s), emotions)
 
 
 def _visemes(stretches: Sequence[SpokenStretch], times_s: Float64[np.ndarray, " n_frames"]) -> Int16[np.ndarray, " n_frames"]:

@@ -29,7 +29,8 @@ from editing.dataset import (
     write_transcript,
 )
 from editing.phones import VISEMES
-from editing.synthesize.performance import EMOTION_NAMES, Expression, perform
+from editing.synthesize.emotions import EMOTION_NAMES
+from editing.synthesize.performance import Expression, perform
 from editing.synthesize.presenter import (
     AUDIO_REGION_CENTRE,
     AUDIO_REGION_RADII,
@@ -47,11 +48,11 @@ from renderer.errors import BadInput
 from renderer.types import FPS
 
 if TYPE_CHECKING:
-    from jaxtyping import Float32
+    from jaxtyping import Float, Float32, Int16
 
 SUBJECT_NAME = "the visavis presenter"
 MAX_SECONDS = 24 * 3600
-_REQUEST, _PROGRESS, _LANDMARKS = "request.json", "progress.npy", "landmarks.npy"
+_REQUEST, _PROGRESS, _LANDMARKS, _EMOTIONS = "request.json", "progress.npy", "landmarks.npy", "emotions.npz"
 _EYE_PERCENTILE = 98
 
 
@@ -72,9 +73,9 @@ class TakeConfig:
     sentences: str = "train"
     """which set: train or heldout"""
     emotion: str = "neutral"
-    """held through the take"""
+    """held through the take; or `all`, the fifteen labels of AED-NeRF in turn"""
     emotion_strength: float = 0.0
-    """0 … 1"""
+    """0 … 1, of one that is held"""
     lively: bool = False
     """gaze and brows move too; not for training a plain field"""
 
@@ -97,7 +98,7 @@ class TakeConfig:
     @property
     def expression(self) -> Expression:
         """What the face shows beyond speech."""
-        return Expression(self.emotion, self.emotion_strength, self.lively)
+        return Expression(self.emotion, self.emotion_strength, self.lively, self.seed)
 
 
 # ---- workers -------------------------------------------------------------------------------------------------------
@@ -183,6 +184,8 @@ def _prepare(partial: Path, config: TakeConfig, presenter: Presenter) -> None:
     names = [parameter.name for parameter in presenter.parameters]
     np.save(partial / "articulation.npy", performance.articulation(names, presenter.rest))
     np.save(partial / "viseme.npy", performance.viseme)
+    emotions = performance.emotions
+    np.savez(partial / _EMOTIONS, emotion=emotions.emotion, intensity=emotions.intensity, steady=emotions.steady)
     np.save(partial / "background.npy", presenter.background(size_px))
     write_audio(partial / "audio.wav", speech.samples)
     write_transcript(partial, _transcript(speech))
@@ -241,16 +244,19 @@ def _finish(partial: Path, config: TakeConfig, presenter: Presenter) -> None:
     poses = np.stack([presenter.pose(row, config.size_px)[0] for row in articulation])
     camera = presenter.pose(articulation[0], config.size_px)[1]
     n = config.n_frames
+    with np.load(partial / _EMOTIONS) as file:
+        emotion, intensity, steady = file["emotion"], file["intensity"], file["steady"]
     write_track(
         partial,
         Track(
             camera_from_head=poses.astype(np.float32),
             landmarks=np.load(partial / _LANDMARKS),
-            eye_ratio=_ratio(opening),
+            eye_ratio=_ratio(opening, emotion, intensity),
             lip_opening=np.array([m.lip_opening for m in measures], np.float32),
             viseme=np.load(partial / "viseme.npy"),
-            emotion=np.full(n, EMOTION_NAMES.index(config.emotion), np.int16),
-            emotion_intensity=np.full(n, config.emotion_strength, np.float32),
+            emotion=emotion,
+            emotion_intensity=intensity,
+            usable=None if steady.all() else steady,
             articulation=articulation,
             articulation_names=tuple(names),
         ),
@@ -274,12 +280,19 @@ def _finish(partial: Path, config: TakeConfig, presenter: Presenter) -> None:
     )
     frames = np.load(partial / "frames.npy", mmap_mode="r")
     write_preview(partial / "preview.mp4", frames, partial / "audio.wav")
-    for name in ("articulation.npy", "viseme.npy", _LANDMARKS, _PROGRESS, _REQUEST):
+    for name in ("articulation.npy", "viseme.npy", _LANDMARKS, _EMOTIONS, _PROGRESS, _REQUEST):
         (partial / name).unlink()
 
 
-def _ratio(opening: np.ndarray) -> Float32[np.ndarray, " n"]:
-    return np.asarray(np.clip(opening / np.percentile(opening, _EYE_PERCENTILE), 0.0, 1.0), dtype=np.float32)
+def _ratio(
+    opening: Float[np.ndarray, " n"], emotion: Int16[np.ndarray, " n"], intensity: Float32[np.ndarray, " n"]
+) -> Float32[np.ndarray, " n"]:
+    """0 closed … 1 as open as in the same emotion: how wide eyes are in fear is the emotion's affair, and a blink is a blink in any."""
+    ratio = np.zeros(len(opening))
+    for label in set(zip(emotion.tolist(), intensity.tolist(), strict=True)):
+        here = (emotion == label[0]) & (intensity == label[1])
+        ratio[here] = opening[here] / np.percentile(opening[here], _EYE_PERCENTILE)
+    return np.asarray(np.clip(ratio, 0.0, 1.0), dtype=np.float32)
 
 
 def frames_done(out: Path) -> tuple[int, int]:

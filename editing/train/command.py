@@ -33,7 +33,7 @@ def parser() -> argparse.ArgumentParser:
     p.add_argument("--out", type=Path, required=True, help="avatar file to write (*.avatar)")
     p.add_argument("--speech", type=Path, nargs="*", default=[], help="more datasets to learn the mouth from (their sound and tracks)")
     p.add_argument("--start-from", help="avatar (file or name) whose weights to begin with: another encoder, a longer clip")
-    p.add_argument("--name", help="name of the avatar (default: the file's stem)")
+    p.add_argument("--name", help="its name (default: the file's stem)")
     p.add_argument("--encoder", default="bundled", help="audio encoder: bundled, a hub name, a folder or an .onnx file")
     p.add_argument("--look-ahead-ms", type=float, default=160.0, help="whole audio look-ahead in ms (default 160)")
     p.add_argument("--preset", choices=("cpu", "gpu", "paper"), default="cpu", help="schedule: two cores, a fast device, RAD-NeRF's own")
@@ -49,6 +49,11 @@ def parser() -> argparse.ArgumentParser:
         "--refine-poses",
         action=argparse.BooleanOptionalAction,
         help="learn head poses too (default: where they are estimates; those of synthesize are true)",
+    )
+    p.add_argument(
+        "--emotion",
+        action=argparse.BooleanOptionalAction,
+        help="learn the dataset's emotion labels (default: where it has several)",
     )
     p.add_argument("--consent", help="of the person shown: who agreed, when, to what; kept in the avatar (asked for where it is missing)")
     p.add_argument("--hold-out", default="none", metavar="none|every:N|last:N", help="frames kept from training, to evaluate on")
@@ -88,7 +93,7 @@ def main(argv: list[str]) -> int:
     lpips = open_lpips(arguments.lpips_backbone, arguments.lpips_linear, device)
     config = config_for(arguments, dataset, lpips)
     finest = arguments.finest_resolution or FINEST_RESOLUTION[arguments.preset]
-    field_config = field_config_for(dataset, encoder.spec, arguments.look_ahead_ms, finest)
+    field_config = field_config_for(dataset, encoder.spec, arguments.look_ahead_ms, finest, learns_emotion(arguments.emotion, dataset))
     print(describe_device(device, arguments.device, arguments.preset), flush=True)
     print(f"reading {dataset.meta.n_frames} frames and their sound", flush=True)
     clip = TrainingClip(dataset, encoder, field_config, arguments.hold_out)
@@ -153,8 +158,16 @@ def config_for(arguments: argparse.Namespace, dataset: Dataset, lpips: Lpips | N
     return TrainConfig(seed=arguments.seed, threads=arguments.threads, pose_rate=pose_rate, structure=structure, **settings)
 
 
-def field_config_for(dataset: Dataset, encoder: EncoderSpec, look_ahead_ms: float, finest_resolution: int) -> FieldConfig:
-    """The field's shape for a dataset: its head box and regions, the encoder's features, the mean pose."""
+def learns_emotion(asked: bool | None, dataset: Dataset) -> bool:
+    """Whether the field is to take an emotion: as asked, else where the dataset's labels differ."""
+    return dataset.has_emotions() if asked is None else asked
+
+
+def field_config_for(
+    dataset: Dataset, encoder: EncoderSpec, look_ahead_ms: float, finest_resolution: int, emotional: bool = False
+) -> FieldConfig:
+    """The field's shape for a dataset: its head box and regions, the encoder's features, the mean pose; with an emotion if `emotional`."""
+    from renderer.emotion import EMOTION_DIM
     from renderer.field.config import AudioWindowConfig, FieldConfig, GridConfig, RegionConfig, TorsoConfig
 
     translation = dataset.track.camera_from_head[:, :3, 3].mean(0)
@@ -172,6 +185,7 @@ def field_config_for(dataset: Dataset, encoder: EncoderSpec, look_ahead_ms: floa
             reference_translation=(float(translation[0]), float(translation[1]), float(translation[2])),
         ),
         n_appearances=dataset.meta.n_frames,
+        emotion_dim=EMOTION_DIM if emotional else 0,
     )
 
 

@@ -40,6 +40,7 @@ def rendered(avatar: Avatar, clip: TrainingClip, frames: Iterable[int], threads:
                 camera_from_head=clip.poses[k],
                 eye_ratio=float(clip.eye_ratio[k]),
                 background=dataset.background,
+                emotion=None if clip.emotions is None else clip.emotions[k],
             )
             yield backend.render([condition])[0]
 

@@ -164,6 +164,7 @@ class HeadStage:
             torch.from_numpy(clip.eye_ratio[batch.frames]).to(device),
             torch.from_numpy(harmonics).to(device),
             field["head.appearance"][torch.from_numpy(batch.frames).to(device)],
+            None if clip.emotions is None else torch.from_numpy(clip.emotions[batch.frames]).to(device),
         )
         rays_per_frame = batch.pixels.shape[1]
         ends = [*samples.starts[rays_per_frame::rays_per_frame].cpu().tolist(), len(samples.positions)]

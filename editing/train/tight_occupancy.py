@@ -69,6 +69,7 @@ def tight_occupancy(
             torch.from_numpy(clip.eye_ratio[frame : frame + 1]).to(device),
             torch.from_numpy(clip.harmonics[frame : frame + 1]).to(device),
             field["head.appearance"].mean(0, keepdim=True),
+            None if clip.emotions is None else torch.from_numpy(clip.emotions[frame : frame + 1]).to(device),
         )
         out = head(samples.positions, [len(samples.positions)], biases)
         weights = engine.composite(out.sigmas, out.rgbs, samples, config.step_size)[2]

@@ -16,7 +16,9 @@ from typing import TYPE_CHECKING, Any, Protocol
 import numpy as np
 import torch
 
+from editing.joints import eased, eased_poses
 from editing.train.config import ADAM_BETAS, ADAM_EPSILON
+from editing.train.emotion_tensors import with_emotion, without_emotion
 from editing.train.engine import NativeEngine
 from editing.train.interruption import InterruptBetweenSteps
 from editing.train.losses import rate_at
@@ -142,7 +144,11 @@ class Trainer:
         self.seconds = 0.0
 
     def start_from(self, avatar: Avatar) -> None:
-        """Begin with the weights and the occupancy of an avatar instead of random ones. Raises BadInput if the shapes differ."""
+        """Begin with the weights and the occupancy of an avatar instead of random ones. Raises BadInput if the shapes differ.
+
+        What an avatar without emotion has not learned begins at zero; of one with emotion, a field without it takes the neutral face.
+        """
+        avatar = with_emotion(avatar) if self.field.config.emotion_dim else without_emotion(avatar)
         shapes = parameter_shapes(self.field.config)
         for name, shape in parameter_shapes(avatar.field_config).items():
             if shapes[name] != shape and not name.endswith("appearance"):
@@ -394,8 +400,8 @@ class Trainer:
             background=np.asarray(dataset.background).copy(),
             camera=dataset.meta.camera,
             fps=dataset.meta.fps,
-            pose_track=np.asarray(self.clip.poses, np.float32),
-            eye_track=np.asarray(dataset.track.eye_ratio, np.float32),
+            pose_track=eased_poses(np.asarray(self.clip.poses, np.float32), dataset.meta.joints),
+            eye_track=eased(np.asarray(dataset.track.eye_ratio, np.float32), dataset.meta.joints),
             audio_track=np.asarray(self.clip.features.steps, np.float32),
             encoder=EncoderIdentity(encoder.spec.id, encoder.spec.feature_dim, encoder.spec.sha256, encoder.spec.look_ahead_ms),
             subject=dict(dataset.meta.subject),

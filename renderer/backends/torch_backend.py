@@ -128,6 +128,7 @@ class TorchBackend:
             torch.tensor([condition.eye_ratio], dtype=torch.float32),
             torch.from_numpy(harmonics)[None],
             head_code[None],
+            None if condition.emotion is None else torch.from_numpy(condition.emotion)[None].float(),
         ).frame(0)
 
     def _backdrop(self, condition: FrameCondition) -> Float[np.ndarray, "height width 3"]:

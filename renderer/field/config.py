@@ -10,6 +10,7 @@ import math
 from dataclasses import dataclass, field
 from typing import Any
 
+from renderer.emotion import EMOTION_DIM
 from renderer.errors import BadInput
 
 STEP_MS = 20.0
@@ -183,6 +184,8 @@ class FieldConfig:
     appearance_dim: int = 4
     n_appearances: int = 0
     """Rows of the appearance table (training frames)."""
+    emotion_dim: int = 0
+    """Size of the emotion code e (AED-NeRF, equation 1): 8 (`renderer.emotion`), or 0 where the field knows no emotion."""
     occupancy_resolution: int = 128
     max_samples: int = 16
     """Samples a ray may spend."""
@@ -195,6 +198,8 @@ class FieldConfig:
             raise BadInput("the spatial grid has 3 dimensions, the audio and torso grids 2")
         if self.head_half_extent <= 0 or not 1 <= self.max_samples <= 64:
             raise BadInput(f"head_half_extent {self.head_half_extent} must be positive and max_samples {self.max_samples} in 1...64")
+        if self.emotion_dim not in (0, EMOTION_DIM):
+            raise BadInput(f"emotion_dim {self.emotion_dim}: {EMOTION_DIM} for a field with emotion, 0 for one without, are possible")
         if self.occupancy_resolution % 32 or self.occupancy_resolution <= 0:
             raise BadInput(f"occupancy_resolution {self.occupancy_resolution} must be a multiple of 32")
 

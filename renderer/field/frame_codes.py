@@ -11,8 +11,9 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from renderer.emotion import NEUTRAL, emotion_code
 from renderer.errors import BadInput
-from renderer.field.parameters import ATTENTION_CHANNELS, AUDIO_CHANNELS
+from renderer.field.parameters import ATTENTION_CHANNELS, AUDIO_CHANNELS, EMOTION_TENSORS
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -52,18 +53,36 @@ def frame_codes(config: FieldConfig, tensors: Mapping[str, np.ndarray], conditio
     torso_appearance = appearance_code(t["torso.appearance"], condition.appearance)
     pose = pose_code(condition.camera_from_head, config)
     eye = 2.0 * float(np.clip(condition.eye_ratio, 0.0, 1.0)) - 1.0
+    ambient, density, colour = emotion_biases(config, t, condition.emotion)
     return FrameCodes(
-        ambient_bias=_f32(t["head.ambient0.audio_condition"] @ audio + t["head.ambient0.bias"]),
-        density_bias=_f32(t["head.density0.bias"]),
+        ambient_bias=_f32(t["head.ambient0.audio_condition"] @ audio + t["head.ambient0.bias"] + ambient),
+        density_bias=_f32(t["head.density0.bias"] + density),
         eye_bias=_f32(t["head.density0.eye"] * eye),
         colour_bias=_f32(
             t["head.colour0.direction_condition"] @ harmonics
             + t["head.colour0.appearance_condition"] @ head_appearance
             + t["head.colour0.bias"]
+            + colour
         ),
         deform_bias=_f32(t["torso.deform0.pose_condition"] @ pose + t["torso.deform0.bias"]),
         torso_colour_bias=_f32(t["torso.colour0.appearance_condition"] @ torso_appearance + t["torso.colour0.bias"]),
     )
+
+
+def emotion_biases(
+    config: FieldConfig, tensors: Mapping[str, np.ndarray], emotion: Float[np.ndarray, " 8"] | None
+) -> tuple[Float[np.ndarray, " hidden"] | float, Float[np.ndarray, " hidden"] | float, Float[np.ndarray, " hidden"] | float]:
+    """What an emotion adds to the biases of the audio coordinate, density and colour (AED-NeRF, equation 1); 0 without emotion.
+
+    None is neutral. Raises BadInput for a code of another size.
+    """
+    if not config.emotion_dim:
+        return 0.0, 0.0, 0.0
+    code = emotion_code(NEUTRAL) if emotion is None else np.asarray(emotion, np.float32)
+    if code.shape != (config.emotion_dim,):
+        raise BadInput(f"emotion code of shape {code.shape}; {(config.emotion_dim,)} was expected")
+    ambient, density, colour = (tensors[name] @ code for name in EMOTION_TENSORS)
+    return ambient, density, colour
 
 
 def audio_code(

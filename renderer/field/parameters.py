@@ -21,6 +21,9 @@ SH_DIM = 16
 """Spherical harmonics up to degree 3 of the view direction."""
 AUDIO_CHANNELS = (32, 32, 64, 64)
 ATTENTION_CHANNELS = (16, 8, 4, 2, 1)
+EMOTION_TENSORS = tuple(f"head.{layer}.emotion_condition" for layer in ("ambient0", "density0", "colour0"))
+"""Of a field with emotion only. The audio coordinate takes e as well, since a smile changes what a mouth does while it speaks; AED-NeRF's
+equation 1 gives e to density and colour."""
 
 
 def parameter_shapes(config: FieldConfig) -> dict[str, tuple[int, ...]]:
@@ -59,6 +62,8 @@ def parameter_shapes(config: FieldConfig) -> dict[str, tuple[int, ...]]:
     shapes["head.colour0.bias"] = (hidden,)
     shapes["head.colour1.weight"] = (3, hidden)
     shapes["head.appearance"] = (c.n_appearances, c.appearance_dim)
+    if c.emotion_dim:
+        shapes |= dict.fromkeys(EMOTION_TENSORS, (hidden, c.emotion_dim))
 
     shapes["torso.grid"] = (torso.grid.n_rows, 2)
     shapes["torso.deform0.weight"] = (torso.hidden, 2 + 4 * torso.position_octaves)

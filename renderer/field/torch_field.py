@@ -12,10 +12,11 @@ from typing import TYPE_CHECKING, NamedTuple, cast
 import torch
 import torch.nn.functional as F
 
+from renderer.emotion import NEUTRAL, emotion_code
 from renderer.errors import BadInput
 from renderer.field.frame_codes import FEATURE_CENTRE, FEATURE_SCALE, LEAK, MAX_SMOOTHING
 from renderer.field.hash_grid import encode_reference
-from renderer.field.parameters import ATTENTION_CHANNELS, AUDIO_CHANNELS, parameter_shapes
+from renderer.field.parameters import ATTENTION_CHANNELS, AUDIO_CHANNELS, EMOTION_TENSORS, parameter_shapes
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
@@ -149,8 +150,28 @@ class TorchField(torch.nn.Module):
         eye_ratio: Float[Tensor, " frames"],
         harmonics: Float[Tensor, "frames 16"],
         appearance: Float[Tensor, "frames appearance_dim"],
+        emotion: Float[Tensor, "frames 8"] | None = None,
     ) -> HeadBiases:
-        """What the conditions of frames become: biases of the first layers; twin of `frame_codes.frame_codes`."""
+        """What the conditions of frames become: biases of the first layers; twin of `frame_codes.frame_codes`.
+
+        `emotion` are codes of `renderer.emotion`; None is neutral, and a field without emotion takes no notice of them.
+        """
+        biases = self._head_biases(audio, eye_ratio, harmonics, appearance)
+        if not self.config.emotion_dim:
+            return biases
+        if emotion is None:
+            emotion = torch.from_numpy(emotion_code(NEUTRAL)).to(audio).expand(len(audio), -1)
+        added = (emotion @ self[name].t() for name in EMOTION_TENSORS)
+        ambient, density, colour = (bias + more for bias, more in zip((biases.ambient, biases.density, biases.colour), added, strict=True))
+        return HeadBiases(ambient, density, biases.eye, colour)
+
+    def _head_biases(
+        self,
+        audio: Float[Tensor, "frames audio_dim"],
+        eye_ratio: Float[Tensor, " frames"],
+        harmonics: Float[Tensor, "frames 16"],
+        appearance: Float[Tensor, "frames appearance_dim"],
+    ) -> HeadBiases:
         return HeadBiases(
             ambient=audio @ self["head.ambient0.audio_condition"].t() + self["head.ambient0.bias"],
             density=self["head.density0.bias"].expand(len(audio), -1),

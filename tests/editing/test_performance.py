@@ -7,7 +7,8 @@ import pytest
 
 from editing.phones import VISEMES
 from editing.speech_synthesis import PhoneInterval
-from editing.synthesize.performance import EMOTION_NAMES, Expression, SpokenStretch, mouth_curves, perform
+from editing.synthesize.emotions import EMOTION_NAMES
+from editing.synthesize.performance import Expression, SpokenStretch, mouth_curves, perform
 from renderer.errors import BadInput
 from renderer.types import FPS
 

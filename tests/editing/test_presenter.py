@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from editing.synthesize.performance import EMOTIONS
+from editing.synthesize.emotions import EMOTIONS
 from editing.synthesize.presenter import (
     AUDIO_REGION_CENTRE,
     AUDIO_REGION_RADII,

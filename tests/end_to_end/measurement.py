@@ -32,10 +32,13 @@ GRID_MS = 2.0
 SETTLING_MS = 3000.0
 """Left out at the beginning: connection, first key frame, estimate of the bit rate."""
 WINDOW_MS = 10_000.0
-"""Microphone, pictures and voice are laid over the file anew in each stretch of this length: browsers repeat a file with small gaps."""
+"""Usually. Each stretch of this length is laid over the file anew: browsers repeat a file with small gaps."""
 MIN_WINDOW_SHARE = 0.5
 MAX_LATENCY_MS = 2000.0
 MIN_CORRELATION = 0.5
+"""Of the mouth."""
+MIN_SOUND_CORRELATION = 0.6
+"""Another sentence reaches 0.5 at its best place."""
 
 
 class NotMeasurable(AssertionError):
@@ -94,17 +97,21 @@ class LiveFigures:
 
 
 def measure(
-    recording: Recording, spoken: Float[np.ndarray, " n"], rate_hz: int, expected: Float[np.ndarray, "n_moments pixels"]
+    recording: Recording,
+    spoken: Float[np.ndarray, " n"],
+    rate_hz: int,
+    expected: Float[np.ndarray, "n_moments pixels"],
+    window_ms: float = WINDOW_MS,
 ) -> LiveFigures:
     """`spoken` is the sound file's samples, `expected` its mouth with a still head, `PHASES` times a frame; the file may be repeated."""
     # Twice, so that a stretch over the file's end has its place as well.
     file_levels = _levels(np.tile(spoken, 2), rate_hz)
     file_frames = _repeat_once(expected, len(spoken) / rate_hz * FPS * PHASES)
     windows, reasons = [], []
-    starts_ms = np.arange(recording.shown_ms[0] + SETTLING_MS, recording.shown_ms[-1] - 0.6 * WINDOW_MS, WINDOW_MS)
+    starts_ms = np.arange(recording.shown_ms[0] + SETTLING_MS, recording.shown_ms[-1] - 0.6 * window_ms, window_ms)
     for start_ms in starts_ms:
         try:
-            windows.append(_measure_window(recording, start_ms, file_levels, file_frames))
+            windows.append(_measure_window(recording, (start_ms, start_ms + window_ms), file_levels, file_frames))
         except NotMeasurable as reason:
             reasons.append(str(reason))
     if not windows or len(windows) < MIN_WINDOW_SHARE * len(starts_ms):
@@ -133,20 +140,22 @@ class _Window:
     correlation: float
 
 
-def _measure_window(recording: Recording, start_ms: float, file_levels: Float[np.ndarray, " n"], file_frames: np.ndarray) -> _Window:
-    end_ms = start_ms + WINDOW_MS
-    microphone_at_ms = _place(_between(recording.microphone, start_ms, end_ms), file_levels, None)
+def _measure_window(
+    recording: Recording, between_ms: tuple[float, float], file_levels: Float[np.ndarray, " n"], file_frames: np.ndarray
+) -> _Window:
+    start_ms, end_ms = between_ms
+    microphone_at_ms = _place("microphone", _between(recording.microphone, start_ms, end_ms), file_levels, None)
     file_ms = len(file_levels) / 2 * LEVEL_MS
     repeated_at_ms = start_ms + (microphone_at_ms - start_ms) % file_ms
     if repeated_at_ms < end_ms:
         # Of a stretch over the file's end only the longer side counts: what is shown just after the end was said before it.
         sides = (start_ms, repeated_at_ms), (repeated_at_ms + MAX_LATENCY_MS / 2, end_ms)
         start_ms, end_ms = max(sides, key=lambda side: side[1] - side[0])
-        microphone_at_ms = _place(_between(recording.microphone, start_ms, end_ms), file_levels, None)
-    voice_at_ms = _place(_between(recording.voice, start_ms, end_ms), file_levels, microphone_at_ms)
+        microphone_at_ms = _place("microphone", _between(recording.microphone, start_ms, end_ms), file_levels, None)
+    voice_at_ms = _place("voice", _between(recording.voice, start_ms, end_ms), file_levels, microphone_at_ms)
     inside = (recording.shown_ms >= start_ms) & (recording.shown_ms < end_ms)
     if inside.sum() < FPS:
-        raise NotMeasurable(f"{inside.sum()} pictures in {WINDOW_MS / 1000:g} s; at least {FPS} were expected")
+        raise NotMeasurable(f"{inside.sum()} pictures in {(end_ms - start_ms) / 1000:.1f} s; at least {FPS} were expected")
     shown_ms, frames = recording.shown_ms[inside], recording.frames[inside]
     # The frame of the file that the microphone delivered when the first picture was shown.
     heard_frame = (shown_ms[0] - microphone_at_ms) / FRAME_MS
@@ -175,13 +184,13 @@ def _levels(samples: Float[np.ndarray, " n"], rate_hz: int) -> Float[np.ndarray,
     return np.sqrt((whole.astype(float) ** 2).mean(1))
 
 
-def _place(part: Float[np.ndarray, "n 2"], file_levels: Float[np.ndarray, " n"], near_ms: float | None) -> float:
+def _place(what: str, part: Float[np.ndarray, "n 2"], file_levels: Float[np.ndarray, " n"], near_ms: float | None) -> float:
     """Time at which the file's beginning was (or would have been) heard.
 
     Levels are compressed by a fourth root: the browser's automatic gain and noise suppression change them, hardly their shape.
     """
     if len(part) < 100:
-        raise NotMeasurable(f"{len(part)} levels recorded; at least a second's were expected")
+        raise NotMeasurable(f"{what}: {len(part)} levels recorded; at least a second's were expected")
     grid_ms = np.arange(part[0, 0], part[-1, 0], GRID_MS)
     heard = np.interp(grid_ms, part[:, 0], part[:, 1]) ** 0.25
     # A level's time is the end of its 10 ms.
@@ -194,8 +203,8 @@ def _place(part: Float[np.ndarray, "n 2"], file_levels: Float[np.ndarray, " n"],
         chosen = (starts_ms >= near_ms - MAX_LATENCY_MS / 4) & (starts_ms <= near_ms + MAX_LATENCY_MS)
         starts_ms, values = starts_ms[chosen], values[chosen]
     best = int(np.argmax(values))
-    if values[best] < MIN_CORRELATION:
-        raise NotMeasurable(f"sound resembles the file by {values[best]:.2f}; at least {MIN_CORRELATION} was expected")
+    if values[best] < MIN_SOUND_CORRELATION:
+        raise NotMeasurable(f"{what} resembles the file by {values[best]:.2f}; at least {MIN_SOUND_CORRELATION} was expected")
     return float(starts_ms[best])
 
 

@@ -10,13 +10,16 @@ from pathlib import Path
 import pytest
 
 from tests.end_to_end.live_browser import expected_mouth, find_browser, open_page, press_start, record, save_still_avatar
-from tests.end_to_end.measurement import LiveFigures, measure
+from tests.end_to_end.measurement import LiveFigures, NotMeasurable, measure
 from tests.end_to_end.speech import RATE_HZ, read_sound, write_speech
 from tests.server.running_server import RunningServer, start_server
 
 SIZE_PX = 128
 SPEECH_S = 24.0
-RECORDED_S = 14.0
+RECORDED_S = 19.0
+ATTEMPTS = 3
+"""Where the machine is so busy that the browser's own microphone plays its file with gaps, there is nothing to measure by."""
+WINDOW_MS = 5000.0
 # A test machine is busy with other work: these bounds tell a broken pipeline from a working one. How good it is, `measure_live` tells.
 MAX_LATENCY_P95_MS = 900.0
 MAX_SKEW_MS = 120.0
@@ -54,11 +57,19 @@ def server(avatar: Path) -> Iterator[RunningServer]:
 
 @pytest.fixture(scope="module")
 def live(server: RunningServer, avatar: Path, sound: Path) -> Live:
-    with open_page(server.url, sound) as page:
-        press_start(page)
-        recording = record(page, RECORDED_S)
-        metrics = _metrics(server)
-    figures = measure(recording, read_sound(sound), RATE_HZ, expected_mouth(avatar, sound, SIZE_PX))
+    spoken, expected = read_sound(sound), expected_mouth(avatar, sound, SIZE_PX)
+    for attempt in range(ATTEMPTS):
+        with open_page(server.url, sound) as page:
+            press_start(page)
+            recording = record(page, RECORDED_S)
+            metrics = _metrics(server)
+        try:
+            figures = measure(recording, spoken, RATE_HZ, expected, WINDOW_MS)
+            break
+        except NotMeasurable as reason:
+            print(reason)
+            if attempt == ATTEMPTS - 1:
+                raise
     print(figures)
     return Live(figures, metrics["visavis_frames_late_total"] / metrics["visavis_frames_sent_total"])
 

@@ -90,5 +90,5 @@ def test_measurement_refuses_pictures_that_do_not_speak() -> None:
     )
     with pytest.raises(NotMeasurable, match="mouth"):
         measure(still, spoken, RATE_HZ, expected)
-    with pytest.raises(NotMeasurable, match="sound"):
+    with pytest.raises(NotMeasurable, match="microphone"):
         measure(recording, speech(np.random.default_rng(9)), RATE_HZ, expected)

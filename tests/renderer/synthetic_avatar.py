@@ -13,6 +13,7 @@ import numpy as np
 import torch
 
 from renderer.avatar import Avatar, EncoderIdentity, Lineage
+from renderer.emotion import EMOTION_DIM
 from renderer.field.config import FieldConfig, GridConfig, TorsoConfig
 from renderer.field.torch_field import TorchField
 from renderer.types import Camera, FrameCondition
@@ -32,10 +33,19 @@ SMALL = GridConfig(3, n_levels=4, base_resolution=16, finest_resolution=128, log
 
 
 def synthetic_avatar(
-    seed: int = 0, small: bool = False, size_px: int = 256, aspect: float = 1.0, n_frames: int = 50, n_appearances: int = 3
+    seed: int = 0,
+    small: bool = False,
+    size_px: int = 256,
+    aspect: float = 1.0,
+    n_frames: int = 50,
+    n_appearances: int = 3,
+    emotional: bool = False,
 ) -> Avatar:
-    """`small`: grids of 4 levels and narrow networks, for quick tests. `aspect` is width over height of the camera's picture."""
-    config = FieldConfig(feature_dim=FEATURE_DIM, n_appearances=n_appearances)
+    """`small`: grids of 4 levels and narrow networks, for quick tests. `aspect` is width over height of the camera's picture.
+
+    `emotional`: the field takes an emotion, by random weights.
+    """
+    config = FieldConfig(feature_dim=FEATURE_DIM, n_appearances=n_appearances, emotion_dim=EMOTION_DIM if emotional else 0)
     if small:
         flat = dataclasses.replace(SMALL, n_dims=2)
         config = dataclasses.replace(
@@ -128,7 +138,9 @@ def _tensors(config: FieldConfig, seed: int) -> dict[str, np.ndarray]:
     # Unit 0 rises with the depth, unit 1 is constant; both pass the second layer as they are.
     density0, density1, density2 = (tensors[f"head.density{i}.weight"] for i in range(3))
     density0[:2], density1[:2], density1[:, :2], density2[:, :2] = 0.0, 0.0, 0.0, 0.0
-    tensors["head.density0.eye"][:2] = 0.0
+    for name in ("head.density0.eye", "head.density0.emotion_condition"):
+        if name in tensors:
+            tensors[name][:2] = 0.0
     density0[0, 0] = DEPTH_SLOPE
     tensors["head.density0.bias"][:2] = (-DEPTH_SLOPE * DEPTH_START, 1.0)
     density1[0, 0] = density1[1, 1] = 1.0

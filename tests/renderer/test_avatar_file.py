@@ -40,8 +40,12 @@ def rewrite(source: Path, target: Path, change_header=None, change_layout=None) 
     return target
 
 
-def test_save_then_load_gives_the_same_avatar(saved: Path) -> None:
-    avatar, again = synthetic_avatar(small=True, size_px=64), load_avatar(saved)
+@pytest.mark.parametrize("emotional", [False, True])
+def test_save_then_load_gives_the_same_avatar(tmp_path: Path, emotional: bool) -> None:
+    avatar = synthetic_avatar(small=True, size_px=64, emotional=emotional)
+    save_avatar(avatar, tmp_path / "a.avatar")
+    again = load_avatar(tmp_path / "a.avatar")
+    assert again.is_emotional == emotional
     assert again.field_config == avatar.field_config
     assert again.camera == avatar.camera
     assert again.encoder == avatar.encoder
@@ -138,6 +142,21 @@ def test_unknown_config_field_is_refused(saved: Path, tmp_path: Path) -> None:
     path = rewrite(saved, tmp_path / "x.avatar", lambda h: h["field"].update(colour_of_magic=8))
     with pytest.raises(BadAvatar, match="colour_of_magic"):
         load_avatar(path)
+
+
+def test_file_of_a_program_without_emotion_is_read(saved: Path, tmp_path: Path) -> None:
+    """Before there was emotion, the header did not name it."""
+    old = load_avatar(rewrite(saved, tmp_path / "old.avatar", change_header=lambda header: header["field"].pop("emotion_dim")))
+    assert not old.is_emotional
+
+
+@pytest.mark.parametrize(("emotion_dim", "message"), [(8, "head.ambient0.emotion_condition"), (5, "emotion_dim 5"), ("8", "emotion_dim")])
+def test_emotion_that_the_file_lacks_is_refused(saved: Path, tmp_path: Path, emotion_dim: object, message: str) -> None:
+    def change(header: dict) -> None:
+        header["field"]["emotion_dim"] = emotion_dim
+
+    with pytest.raises(BadAvatar, match=message):
+        load_avatar(rewrite(saved, tmp_path / "bad.avatar", change_header=change))
 
 
 def test_absurd_sizes_are_refused_before_anything_is_allocated(saved: Path, tmp_path: Path) -> None:

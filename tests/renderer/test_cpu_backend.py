@@ -18,6 +18,7 @@ from renderer.avatar_file import save_avatar
 from renderer.backends.base import RenderOptions, open_backend
 from renderer.backends.cpu import CpuBackend
 from renderer.backends.torch_backend import TorchBackend
+from renderer.emotion import Emotion, emotion_code
 from renderer.errors import BackendUnavailable, BadInput
 from renderer.native_library import available_isas, rgb_to_i420
 from tests.renderer.synthetic_avatar import camera_from_head, synthetic_avatar, synthetic_condition
@@ -71,6 +72,10 @@ def scene(name: str) -> Scene:
         poses = (camera_from_head(yaw=0.6, pitch=-0.3, roll=0.4), camera_from_head(yaw=-1.2, distance=4.5))
         changes = {"appearance": 1, "smoothing": 0.5, "eye_ratio": 0.1}
         return make_scene(avatar, 80, *(synthetic_condition(avatar, 3, camera_from_head=pose, **changes) for pose in poses))
+    if name == "emotional":
+        avatar = synthetic_avatar(seed=2, small=True, emotional=True)
+        codes = (None, emotion_code(Emotion("happy", 0.8)), emotion_code(Emotion("sad", 1.0)))
+        return make_scene(avatar, 64, *(synthetic_condition(avatar, 2, emotion=code) for code in codes))
     avatar = synthetic_avatar(small=True)
     tensors = {key: array.copy() for key, array in avatar.tensors.items()}
     tensors["head.density2.weight"][0, :2] *= 0.2
@@ -87,7 +92,7 @@ def native(avatar: Avatar, condition: FrameCondition, size_px: int = SIZE_PX, is
 
 
 @pytest.mark.parametrize("isa", available_isas())
-@pytest.mark.parametrize("name", ["full field", "square", "wide", "translucent head"])
+@pytest.mark.parametrize("name", ["full field", "square", "wide", "translucent head", "emotional"])
 def test_cpu_backend_matches_torch(name: str, isa: str) -> None:
     wanted = scene(name)
     for condition, expected in zip(wanted.conditions, wanted.expected, strict=True):
@@ -133,6 +138,13 @@ def test_cpu_backend_shows_the_eye_ratio_at_the_eyes_only(avatar: Avatar) -> Non
     change = np.abs(a - b).max(axis=2)
     assert change.max() > 0.01
     assert change[SIZE_PX * 3 // 4 :].max() == 0.0
+
+
+def test_cpu_backend_shows_emotion_on_the_head_only() -> None:
+    expected = scene("emotional").expected
+    for emotional in expected[1:]:
+        assert np.abs(emotional - expected[0]).max() > 0.02
+        np.testing.assert_array_equal(emotional[0], expected[0][0])
 
 
 def test_cpu_backend_rounds_as_quantise_does(avatar: Avatar) -> None:

@@ -11,6 +11,7 @@ import pytest
 from renderer.audio.encoder import AudioEncoder
 from renderer.avatar_file import save_avatar
 from renderer.backends.base import RenderOptions, open_backend
+from renderer.emotion import NEUTRAL, Emotion
 from renderer.errors import BadInput, EncoderMismatch
 from renderer.render import check_encoder, main, read_picture, speak
 from renderer.types import SAMPLE_RATE_HZ
@@ -23,10 +24,10 @@ if TYPE_CHECKING:
     from renderer.avatar import Avatar
 
 
-def avatar_for(encoder: AudioEncoder) -> Avatar:
+def avatar_for(encoder: AudioEncoder, emotional: bool = False) -> Avatar:
     import dataclasses
 
-    avatar = synthetic_avatar(small=True, size_px=64)
+    avatar = synthetic_avatar(small=True, size_px=64, emotional=emotional)
     return avatar.replace(encoder=dataclasses.replace(avatar.encoder, sha256=encoder.spec.sha256))
 
 
@@ -70,6 +71,33 @@ def test_speak_depends_on_the_sound() -> None:
     backend.close()
     assert a.shape == b.shape == (12, 64, 64, 3)
     assert np.abs(a.astype(int) - b).max() > 3
+
+
+def test_render_shows_the_emotion_from_the_first_picture_on() -> None:
+    encoder = AudioEncoder.bundled()
+    avatar = avatar_for(encoder, emotional=True)
+    backend = open_backend(avatar, RenderOptions(size=64))
+    quiet = np.zeros(SAMPLE_RATE_HZ // 5, np.float32)
+    plain, happy = (np.stack(list(speak(avatar, encoder, backend, quiet, emotion=wish))) for wish in (NEUTRAL, Emotion("happy", 1.0)))
+    backend.close()
+    assert np.abs(plain[0].astype(int) - happy[0]).max() > 20
+
+
+@pytest.mark.parametrize(
+    ("emotion", "complaint"),
+    [
+        ("bored:1", "'bored' is unknown"),
+        ("happy:2", "strength 2"),
+        ("happy:x", "NAME:STRENGTH"),
+        ("happy:0.5", "'synthetic' was made without"),
+    ],
+)
+def test_render_rejects_emotions_in_one_line_and_writes_nothing(tmp_path: Path, emotion: str, complaint: str) -> None:
+    save_avatar(avatar_for(AudioEncoder.bundled()), tmp_path / "a.avatar")
+    sound, out = write_wav(tmp_path / "tone.wav", tone(0.1)), tmp_path / "out.mp4"
+    with pytest.raises(BadInput, match=complaint):
+        main(["--avatar", str(tmp_path / "a.avatar"), "--audio", str(sound), "--out", str(out), "--emotion", emotion])
+    assert not out.exists()
 
 
 def test_speak_ends_with_the_sound_even_if_it_is_short() -> None:

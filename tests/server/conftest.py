@@ -18,20 +18,20 @@ from tests.server.tiny_encoder import write_tiny_encoder
 
 @dataclass(frozen=True)
 class Studio:
-    """A folder with avatars "first", "second" and "foreign" (for another encoder), and the encoder of the first two."""
+    """A folder with avatars "first", "second" (with emotions) and "foreign" (for another encoder); the encoder of the first two."""
 
     folder: Path
     encoder: Path
     first: Path
 
-    def avatar(self, name: str, seed: int = 0, encoder: Path | None = None) -> Avatar:
+    def avatar(self, name: str, seed: int = 0, encoder: Path | None = None, emotional: bool = False) -> Avatar:
         spec = AudioEncoder.from_onnx(encoder or self.encoder).spec
         identity = EncoderIdentity(str(encoder or self.encoder), spec.feature_dim, spec.sha256, spec.look_ahead_ms)
-        return synthetic_avatar(seed=seed, small=True, size_px=128).replace(name=name.title(), encoder=identity)
+        return synthetic_avatar(seed=seed, small=True, size_px=128, emotional=emotional).replace(name=name.title(), encoder=identity)
 
-    def save(self, name: str, seed: int = 0, encoder: Path | None = None) -> Path:
+    def save(self, name: str, seed: int = 0, encoder: Path | None = None, emotional: bool = False) -> Path:
         path = self.folder / f"{name}.avatar"
-        save_avatar(self.avatar(name, seed, encoder), path)
+        save_avatar(self.avatar(name, seed, encoder, emotional), path)
         return path
 
 
@@ -43,7 +43,7 @@ def studio(tmp_path_factory: pytest.TempPathFactory) -> Studio:
     write_tiny_encoder(other, gain=-300.0)
     studio = Studio(folder, encoder, folder / "first.avatar")
     studio.save("first", seed=0)
-    studio.save("second", seed=4)
+    studio.save("second", seed=4, emotional=True)
     studio.save("foreign", seed=0, encoder=other)
     return studio
 

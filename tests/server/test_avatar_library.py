@@ -54,3 +54,9 @@ def test_library_says_which_avatars_have_a_refiner(studio: Studio, tmp_path: Pat
     save_avatar(studio.avatar("detailed").replace(refiner=random_network().to_refiner()), tmp_path / "detailed.avatar")
     infos = AvatarLibrary(str(tmp_path / "first.avatar"), tmp_path).infos()
     assert {info.name: info.refiner for info in infos if info.name in ("first", "detailed")} == {"first": False, "detailed": True}
+
+
+def test_library_says_which_avatars_have_emotions(studio: Studio) -> None:
+    library = AvatarLibrary(str(studio.first), studio.folder)
+    assert {info.name: info.emotional for info in library.infos() if info.name in ("first", "second")} == {"first": False, "second": True}
+    assert library.is_emotional("second") and not library.is_emotional("first") and not library.is_emotional("nobody")

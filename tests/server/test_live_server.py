@@ -230,6 +230,35 @@ async def test_server_puts_colours_and_pictures_behind_the_avatar(running: Runni
     await wait_for_free_place(running)
 
 
+async def test_server_keeps_the_emotion_for_an_avatar_that_has_some(running: RunningServer) -> None:
+    async with join(running.socket_url) as peer:
+        hello = await peer.wait_for("hello")
+        assert [avatar["emotional"] for avatar in hello["avatars"]] == [False, True]
+        await peer.connect_media()
+        state = await peer.wait_for("state")
+        assert (state["emotion"], state["emotion_auto"], state["emotional"]) == ({"category": "neutral", "strength": 0.0}, False, False)
+        angry = {"category": "angry", "strength": 1.0}
+        await peer.say(type="set", emotion=angry)
+        assert (await peer.wait_for("state", emotion=angry))["emotional"] is False
+        await peer.say(type="set", avatar="second")
+        assert (await peer.wait_for("state", avatar="second", loading=None, emotional=True))["emotion"] == angry
+        before = len(peer.messages)
+        for wrong, words in (
+            ({"emotion": {"category": "bored", "strength": 1}}, "'neutral', 'angry', 'fearful', 'happy' or 'sad'"),
+            ({"emotion": {"category": "sad", "strength": 2}}, "less than or equal to 1"),
+            ({"emotion_auto": "loud"}, "boolean"),
+        ):
+            await peer.say(type="set", **wrong)
+            refused = await peer.wait_for("error", after=before)
+            assert refused["code"] == "bad_message" and words in refused["message"]
+            before = len(peer.messages)
+        await peer.say(type="set", emotion_auto=True)
+        assert (await peer.wait_for("state", after=before, emotion_auto=True))["emotion"] == angry, "the dial stays where it was"
+        shown = len(peer.pictures)
+        await peer.until(lambda: len(peer.pictures) > shown + 10, "more pictures")
+    await wait_for_free_place(running)
+
+
 async def test_server_turns_and_zooms_within_limits(running: RunningServer) -> None:
     async with join(running.socket_url) as peer:
         await peer.wait_for("hello")

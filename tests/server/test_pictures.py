@@ -55,6 +55,20 @@ def test_pictures_show_a_late_one_rather_than_none(ring: FrameRing) -> None:
     assert queue.late == 1
 
 
+def test_pictures_made_anew_take_the_place_of_the_first_ones(ring: FrameRing) -> None:
+    queue = PictureQueue(ring, 0)
+    for frame in range(2):
+        render(ring, queue, frame)
+    ring.slot_for_writing(0, 16, 16, 1)[:] = 77
+    ring.publish(0, 1)
+    assert not queue.add(FrameReady(1, 1, 16, 16, 5.0))
+    assert len(queue) == 2
+    queue.show(0)
+    shown = queue.show(1)
+    assert shown is not None and shown.frame == 1 and (shown.planes == 77).all()
+    assert queue.late == 0
+
+
 def test_pictures_keep_the_last_one_when_the_ring_was_overwritten(ring: FrameRing) -> None:
     queue = PictureQueue(ring, 0)
     render(ring, queue, 0)

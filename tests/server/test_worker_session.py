@@ -9,6 +9,7 @@ from renderer.audio.encoder import AudioEncoder
 from renderer.audio.resample import Resampler
 from renderer.audio.streaming import encode_all
 from renderer.condition_stream import ConditionStream
+from renderer.emotion import NEUTRAL, Emotion, emotion_code
 from renderer.types import FPS
 from renderer.view import View
 from server.avatar_store import LoadedAvatar
@@ -23,9 +24,9 @@ LATENCY_S = 0.25
 
 
 class Fixture:
-    def __init__(self, studio: Studio, stride: int = 1) -> None:
+    def __init__(self, studio: Studio, stride: int = 1, emotional: bool = False) -> None:
         self.encoder = AudioEncoder.from_onnx(studio.encoder)
-        avatar = studio.avatar("first")
+        avatar = studio.avatar("first", emotional=emotional)
         self.loaded = LoadedAvatar("first", 64, avatar, None)  # type: ignore[arg-type]
         opening = OpenSession(1, 0, "first", 64, smoothing=0.0, omega=0.8, seed=1, start_s=10.0 + LATENCY_S)
         self.session = WorkerSession(opening, self.loaded, self.encoder, stride)
@@ -142,8 +143,37 @@ def test_session_swaps_the_avatar_between_frames(studio: Studio) -> None:
     fixture.hear_silence(1.0)
     last = fixture.frames(10.1)[-1]
     other = LoadedAvatar("second", 64, studio.avatar("second", seed=4), None)  # type: ignore[arg-type]
-    assert fixture.session.swap(other) == last + 1
-    assert fixture.session.choose(10.2, 0.0) == last + 1
+    fixture.session.swap(other)
+    assert fixture.session.next_frame == last + 1 == fixture.session.choose(10.2, 0.0)
+
+
+def test_session_makes_pictures_that_wait_anew(studio: Studio) -> None:
+    fixture = Fixture(studio)
+    fixture.hear_silence(1.0)
+    # Frame k leaves at 10.25 + k / 25.
+    taken = {frame: fixture.session.take(frame) for frame in range(4)}
+    fixture.session.set_omega(0.25)
+    assert fixture.session.make_anew(10.275, 0.01) == 2, "frame 1 leaves in 15 ms, which is too soon"
+    anew = [fixture.session.take(fixture.session.choose(10.275, 0.01) or 0) for _ in range(2)]
+    assert [condition.index for condition in anew] == [2, 3]
+    for condition in anew:
+        assert condition.refine_weight == 0.25
+        np.testing.assert_array_equal(condition.audio_window, taken[condition.index].audio_window)
+        np.testing.assert_array_equal(condition.camera_from_head, taken[condition.index].camera_from_head)
+    assert fixture.session.skipped == 0
+
+
+def test_session_makes_pictures_anew_only_where_there_is_time(studio: Studio) -> None:
+    fixture = Fixture(studio)
+    fixture.hear_silence(1.0)
+    for frame in range(4):
+        fixture.session.take(frame)
+    assert fixture.session.make_anew(10.2, 0.021) == 4, "each picture twice would take longer than they last"
+    assert fixture.session.make_anew(10.37, 0.01) == 4, "all that waits leaves too soon"
+    assert fixture.session.make_anew(10.2, 0.01) == 0
+    for frame in range(4):
+        fixture.session.take(frame)
+    assert fixture.session.make_anew(10.24, 0.01) == 4, "not again for every step of a dial that is being turned"
 
 
 def test_session_takes_omega_from_its_opening_and_from_changes(studio: Studio) -> None:
@@ -181,3 +211,57 @@ def test_session_shows_another_view_and_background(studio: Studio) -> None:
     assert condition.background is green and condition.window is not None and condition.window.width == pytest.approx(0.5, abs=1e-3)
     fixture.session.set_backdrop(Backdrop(None))
     assert fixture.session.take(26).background is None
+
+
+def buzz(seconds: float, hz: float, peak: float) -> np.ndarray:
+    """A voice for `renderer.voice_emotion`, int16 at 48 kHz."""
+    t = np.arange(round(seconds * 50) * PACKET) / 48_000
+    return 32767 * peak * sum(np.sin(2 * np.pi * k * hz * t) / k for k in range(1, 8))
+
+
+def speak(fixture: Fixture, sound: np.ndarray) -> list[np.ndarray]:
+    """Hear a sound as it comes; the emotion codes of its frames."""
+    codes = []
+    for first in range(0, len(sound), PACKET):
+        fixture.hear(sound[first : first + PACKET])
+        while (frame := fixture.session.choose(10.0 + fixture.heard / 48_000, 0.01)) is not None:
+            condition = fixture.session.take(frame)
+            assert condition.emotion is not None
+            codes.append(condition.emotion)
+    return codes
+
+
+def test_session_shows_the_emotion_that_is_set(studio: Studio) -> None:
+    fixture = Fixture(studio, emotional=True)
+    fixture.session.set_emotion(Emotion("sad", 1.0))
+    codes = speak(fixture, np.zeros(48_000))
+    np.testing.assert_array_equal(codes[-1], emotion_code(Emotion("sad", 1.0)))
+
+
+def test_session_emotion_follows_the_voice_only_when_asked_to(studio: Studio) -> None:
+    usual, excited = buzz(4.0, 140.0, 0.1), buzz(3.0, 200.0, 0.25)
+    plain = Fixture(studio, emotional=True)
+    for code in (speak(plain, usual) + speak(plain, excited))[10:]:
+        np.testing.assert_array_equal(code, emotion_code(NEUTRAL))
+    fixture = Fixture(studio, emotional=True)
+    fixture.session.set_emotion_auto(True)
+    np.testing.assert_array_equal(speak(fixture, usual)[-1], emotion_code(NEUTRAL))
+    assert speak(fixture, excited)[-1] @ emotion_code(Emotion("happy", 1.0)) > 0.5
+
+
+def test_session_goes_back_to_the_dial_when_the_voice_is_not_followed_any_more(studio: Studio) -> None:
+    fixture = Fixture(studio, emotional=True)
+    fixture.session.set_emotion_auto(True)
+    fixture.session.set_emotion(Emotion("angry", 0.5))
+    np.testing.assert_array_equal(speak(fixture, np.zeros(48_000))[-1], emotion_code(NEUTRAL))
+    fixture.session.set_emotion_auto(False)
+    np.testing.assert_array_equal(speak(fixture, np.zeros(48_000))[-1], emotion_code(Emotion("angry", 0.5)))
+
+
+def test_session_keeps_the_emotion_over_a_swap(studio: Studio) -> None:
+    fixture = Fixture(studio)
+    fixture.session.set_emotion(Emotion("happy", 1.0))
+    fixture.hear_silence(1.0)
+    assert fixture.session.take(5).emotion is None, "the first avatar has no emotions"
+    fixture.session.swap(LoadedAvatar("second", 64, studio.avatar("second", emotional=True), None))  # type: ignore[arg-type]
+    np.testing.assert_array_equal(fixture.session.take(20).emotion, emotion_code(Emotion("happy", 1.0)))

@@ -287,7 +287,8 @@ class ScriptedServer:
                                         "latency_ms": PIPELINE_LATENCY_MS, "size": PICTURE_PX})  # fmt: skip
                 await socket.send_json(state)
             elif message["type"] == "set":
-                state |= {key: message[key] for key in ("voice", "avatar", "omega", "view", "background", "fade") if key in message}
+                kept = ("voice", "avatar", "omega", "view", "background", "fade", "emotion", "emotion_auto")
+                state |= {key: message[key] for key in kept if key in message}
                 await socket.send_json(state)
             elif message["type"] == "ping":
                 if not self.is_mute:

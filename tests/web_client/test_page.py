@@ -151,7 +151,7 @@ def test_landmarks_and_names_are_there_for_screen_readers(open_page: PageOpener)
     for region in ("Avatar", "Settings", "Live figures"):
         expect(page.get_by_role("region", name=region)).to_have_count(1)
     expect(page.get_by_role("heading", level=1)).to_have_text("visavis")
-    expect(page.get_by_role("switch")).to_have_accessible_description(re.compile("headphones"))
+    expect(page.get_by_role("switch", name="Hear my delayed voice")).to_have_accessible_description(re.compile("headphones"))
     assert page.evaluate("document.documentElement.lang") == "en"
 
 
@@ -164,7 +164,7 @@ def test_voice_switch_silences_here_and_at_the_server(open_page: PageOpener, ser
     page.get_by_role("switch", name="Hear my delayed voice").uncheck()
     server.wait_for_sent({"type": "set", "voice": False})
     assert page.evaluate("document.querySelector('video').muted") is True
-    page.get_by_role("switch").check()
+    page.get_by_role("switch", name="Hear my delayed voice").check()
     server.wait_for_sent({"type": "set", "voice": True})
     assert page.evaluate("document.querySelector('video').muted") is False
 
@@ -172,10 +172,10 @@ def test_voice_switch_silences_here_and_at_the_server(open_page: PageOpener, ser
 def test_settings_are_remembered(open_page: PageOpener, server: ScriptedServer) -> None:
     server.avatars.append({"name": "marble", "title": "Marble", "subject": "synthetic"})
     page = open_page()
-    page.get_by_role("switch").uncheck()
+    page.get_by_role("switch", name="Hear my delayed voice").uncheck()
     page.get_by_role("radio", name="Marble").check()
     again = open_page(context=page.context)
-    expect(again.get_by_role("switch")).not_to_be_checked()
+    expect(again.get_by_role("switch", name="Hear my delayed voice")).not_to_be_checked()
     expect(again.get_by_role("radio", name="Marble")).to_be_checked()
     go_live(again)
     assert server.sent("offer")[0]["avatar"] == "marble"
@@ -328,7 +328,7 @@ def test_lost_connection_comes_back_with_microphone_and_settings(open_page: Page
     server.avatars.append({"name": "marble", "title": "Marble", "subject": "synthetic"})
     page = open_page(script=COUNT_MICROPHONES)
     go_live(page)
-    page.get_by_role("switch").uncheck()
+    page.get_by_role("switch", name="Hear my delayed voice").uncheck()
     page.get_by_role("radio", name="Marble").check()
     server.mode = "busy"  # holds the page in its waiting state long enough to look at it
     server.drop()

@@ -29,12 +29,12 @@ expect.set_options(timeout=EXPECT_TIMEOUT_MS)
 
 @pytest.fixture
 def server(tmp_path: Path) -> Iterator[ScriptedServer]:
-    """With two styles on its shelf."""
-    avatar = synthetic_avatar(small=True, size_px=64)
+    """With two styles on its shelf: "robin", and "stone", which has emotions."""
+    avatar, emotional = (synthetic_avatar(small=True, size_px=64, emotional=emotional) for emotional in (False, True))
     heard = np.zeros((2 * len(avatar.pose_track), FEATURE_DIM), np.float32)
-    for name, grey in (("robin", 90), ("stone", 180)):
+    for name, grey, kind in (("robin", 90, avatar), ("stone", 180, emotional)):
         poster = np.full((64, 64, 3), grey, np.uint8)
-        save_avatar(avatar.replace(name=name.title(), audio_track=heard, poster=poster), tmp_path / f"{name}.avatar")
+        save_avatar(kind.replace(name=name.title(), audio_track=heard, poster=poster), tmp_path / f"{name}.avatar")
     with ScriptedServer(shelf=tmp_path) as running:
         yield running
 
@@ -201,6 +201,110 @@ def test_wishes_outlive_a_lost_connection(open_page: PageOpener, server: Scripte
     expect(status(page)).to_have_text(re.compile("^Live again"))
     server.wait_for_sent({"type": "set", "background": "#00b140"})
     assert server.sent("set")[-2] == {"type": "set", "voice": True, "fade": True}
+
+
+def emotion(category: str, strength: float) -> dict[str, object]:
+    return {"type": "set", "emotion": {"category": category, "strength": strength}}
+
+
+def choose_style(page: Page, server: ScriptedServer, name: str) -> None:
+    page.get_by_role("radio", name=name).check()
+    server.wait_for_sent({"type": "set", "avatar": name.lower()})
+
+
+def test_the_dial_is_turned_by_mouse_and_by_keyboard(open_page: PageOpener, server: ScriptedServer) -> None:
+    page = open_page()
+    go_live(page)
+    choose_style(page, server, "Stone")
+    dial, strength = page.get_by_role("group", name="Emotion"), page.get_by_role("slider", name="How strongly")
+    expect(dial.get_by_role("radio", name="Neutral")).to_be_checked()
+    expect(strength).to_be_disabled()
+    dial.get_by_role("radio", name="Happy").check()
+    server.wait_for_sent(emotion("happy", 0.6))
+    expect(strength).to_be_enabled()
+    page.keyboard.press("ArrowRight")
+    server.wait_for_sent(emotion("sad", 0.6))
+    page.keyboard.press("Tab")
+    expect(strength).to_be_focused()
+    page.keyboard.press("End")
+    server.wait_for_sent(emotion("sad", 1))
+    expect(strength).to_have_attribute("aria-valuetext", "100 %")
+    page.keyboard.press("ArrowLeft")
+    server.wait_for_sent(emotion("sad", 0.95))
+    dial.get_by_role("radio", name="Neutral").check()
+    server.wait_for_sent(emotion("neutral", 0))
+    expect(strength).to_be_disabled()
+
+
+def test_a_dragged_strength_is_sent_at_once_and_then_at_a_measured_pace(open_page: PageOpener, server: ScriptedServer) -> None:
+    page = open_page()
+    go_live(page)
+    choose_style(page, server, "Stone")
+    page.get_by_role("radio", name="Angry").check()
+    server.wait_for_sent(emotion("angry", 0.6))
+    page.evaluate("""() => {
+      const slider = document.getElementById("emotion-strength");
+      for (let k = 1; k <= 20; k += 1) {
+        slider.value = String(k / 20);
+        slider.dispatchEvent(new Event("input", { bubbles: true }));
+      }
+    }""")
+    server.wait_for_sent(emotion("angry", 1))
+    assert [message["emotion"]["strength"] for message in server.sent("set")[-2:]] == [0.05, 1]
+
+
+def test_the_dial_says_why_it_rests_and_keeps_its_place(open_page: PageOpener, server: ScriptedServer) -> None:
+    page = open_page()
+    reason = page.get_by_text("Robin shows no emotions: it was made without them.")
+    expect(reason).to_be_visible()
+    go_live(page)
+    happy = page.get_by_role("radio", name="Happy")
+    expect(happy).to_be_disabled()
+    expect(page.get_by_role("switch", name="Follow my voice")).to_be_disabled()
+    choose_style(page, server, "Stone")
+    expect(reason).to_be_hidden()
+    happy.check()
+    choose_style(page, server, "Robin")
+    expect(reason).to_be_visible()
+    expect(happy).to_be_disabled()
+    expect(happy).to_be_checked()
+    choose_style(page, server, "Stone")
+    expect(happy).to_be_enabled()
+    expect(happy).to_be_checked()
+
+
+def test_the_face_follows_the_voice_when_asked_to(open_page: PageOpener, server: ScriptedServer) -> None:
+    page = open_page()
+    go_live(page)
+    choose_style(page, server, "Stone")
+    follow = page.get_by_role("switch", name="Follow my voice")
+    expect(follow).not_to_be_checked()
+    expect(follow).to_have_accessible_description(re.compile("louder and higher happy"))
+    page.get_by_role("radio", name="Sad").check()
+    follow.focus()
+    page.keyboard.press("Space")
+    server.wait_for_sent({"type": "set", "emotion_auto": True})
+    expect(page.get_by_role("radio", name="Sad")).to_be_disabled()
+    expect(page.get_by_role("slider", name="How strongly")).to_be_disabled()
+    follow.uncheck()
+    server.wait_for_sent({"type": "set", "emotion_auto": False})
+    expect(page.get_by_role("radio", name="Sad")).to_be_enabled()
+
+
+def test_emotions_are_of_one_window_and_outlive_a_lost_connection(open_page: PageOpener, server: ScriptedServer) -> None:
+    page, other = open_page(), open_page()
+    for window in (page, other):
+        go_live(window)
+        choose_style(window, server, "Stone")
+    page.get_by_role("radio", name="Fearful").check()
+    server.wait_for_sent(emotion("fearful", 0.6))
+    expect(other.get_by_role("radio", name="Neutral")).to_be_checked()
+    other.close()
+    page.get_by_role("switch", name="Follow my voice").check()
+    server.wait_for_sent({"type": "set", "emotion_auto": True})
+    server.drop()
+    expect(status(page)).to_have_text(re.compile("^Live again"))
+    server.wait_for_sent({"type": "set", "voice": True, "emotion": {"category": "fearful", "strength": 0.6}, "emotion_auto": True})
 
 
 @pytest.mark.parametrize("width", [390, 1280])

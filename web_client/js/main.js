@@ -6,6 +6,7 @@
  */
 
 import { EditPanel } from "./edit_panel.js";
+import { EmotionPanel } from "./emotion_panel.js";
 import { FigureBook, FrameRate } from "./figures.js";
 import { LevelMeter } from "./level_meter.js";
 import * as words from "./messages.js";
@@ -56,6 +57,11 @@ const scenePanel = new ScenePanel({
   view: (angles) => session.set({ view: angles }),
   background: (background) => session.set({ background }),
   upload: (file) => studio.upload(file),
+});
+
+const emotionPanel = new EmotionPanel({
+  emotion: (emotion) => session.set({ emotion }),
+  auto: (followsVoice) => session.set({ emotion_auto: followsVoice }),
 });
 
 window.visavis = { session, microphone, settings, figures: null };
@@ -158,7 +164,7 @@ session.addEventListener("stats", ({ detail: stats }) => (serverLatencyMs = stat
 session.addEventListener("state", ({ detail: state }) => {
   shown = state.loading ?? state.avatar;
   view.selectAvatar(shown);
-  showDetail(state.avatar);
+  showAbilities(state.avatar);
   view.setDetail(state.omega);
   situation.loading = state.loading ?? null;
   showStatus();
@@ -235,7 +241,7 @@ function changeAvatar(name) {
   saveSettings(settings);
   session.set({ avatar: name });
   editPanel.showSource(avatars.find((avatar) => avatar.name === name));
-  if (session.phase !== "live") showDetail(name); // live, the server says when the swap is done
+  if (session.phase !== "live") showAbilities(name); // live, the server says when the swap is done
   view.showPoster(where.poster(avatars.find((avatar) => avatar.name === name)));
 }
 
@@ -245,8 +251,11 @@ function changeOmega(omega) {
   session.set({ omega });
 }
 
-function showDetail(name) {
-  view.showDetail(avatars.find((avatar) => avatar.name === name)?.refiner === true);
+/** What the page offers depends on what the avatar has learned. */
+function showAbilities(name) {
+  const avatar = avatars.find((candidate) => candidate.name === name);
+  view.showDetail(avatar?.refiner === true);
+  emotionPanel.showAvatar(avatar);
 }
 
 function titleOf(name) {
@@ -260,7 +269,7 @@ function showAvatars(list, defaultName) {
   if (!isSame) view.showAvatars(list, shown ?? chosen?.name ?? null, where.poster);
   if (!isSame) view.showPoster(where.poster(chosen));
   if (!isSame) editPanel.showSource(chosen);
-  if (session.phase !== "live") showDetail(chosen?.name);
+  if (session.phase !== "live") showAbilities(chosen?.name);
 }
 
 async function showDevices() {

@@ -173,6 +173,14 @@ export function loadingText(title) {
   return `${title} is on the way…`;
 }
 
+/**
+ * @param {string} title The avatar's.
+ * @returns {string} Why the dial cannot be turned.
+ */
+export function emotionReason(title) {
+  return `${title} shows no emotions: it was made without them. What you chose before is kept for a style that does.`;
+}
+
 export const SILENT_MICROPHONE = "No sound from the microphone. Is it muted?";
 
 /**

@@ -57,7 +57,7 @@ export class Session extends EventTarget {
 
   #where;
   #track = null;
-  #wishes = { avatar: null, omega: null, voice: true, fade: false, view: null, background: null };
+  #wishes = { avatar: null, omega: null, voice: true, fade: false, view: null, background: null, emotion: null, emotion_auto: false };
   #signalling = null;
   #control = null;
   #timers = new Set();
@@ -114,7 +114,8 @@ export class Session extends EventTarget {
   /**
    * Changes settings, now where connected and on every connection that follows.
    * @param {{avatar?: string, omega?: number, voice?: boolean, fade?: boolean, background?: string,
-   *   view?: {yaw_deg: number, pitch_deg: number, zoom: number}}} wishes
+   *   view?: {yaw_deg: number, pitch_deg: number, zoom: number}, emotion?: {category: string, strength: number},
+   *   emotion_auto?: boolean}} wishes
    */
   set(wishes) {
     Object.assign(this.#wishes, wishes);
@@ -220,8 +221,9 @@ export class Session extends EventTarget {
     });
     this.#framesReceived = null;
     this.#stillReadings = this.#silentPings = 0;
-    const { omega, voice, fade, view, background } = this.#wishes;
+    const { omega, voice, fade, view, background, emotion, emotion_auto } = this.#wishes;
     const wishes = { voice, ...(omega !== null && { omega }), ...(fade && { fade }), ...(view && { view }) };
+    Object.assign(wishes, emotion && { emotion }, emotion_auto && { emotion_auto });
     this.#signalling.send({ type: "set", ...wishes });
     // By itself: a server that was started anew refuses a picture that it does not know any more, and all that comes with it.
     if (background) this.#signalling.send({ type: "set", background });

@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 import torch
 
+from renderer.emotion import NEUTRAL, Emotion, emotion_code
 from renderer.errors import BadInput
 from renderer.field.frame_codes import audio_code, frame_codes, pose_code, rotation_vector, spherical_harmonics, view_direction
 from renderer.field.torch_field import TorchField
@@ -32,8 +33,14 @@ def test_audio_code_matches_torch(avatar, net: TorchField, smoothing: float) -> 
     np.testing.assert_allclose(ours, theirs, atol=2e-6)
 
 
-def test_head_biases_match_torch(avatar, net: TorchField) -> None:
-    c = synthetic_condition(avatar, 3, appearance=1)
+@pytest.mark.parametrize("emotion", [None, Emotion("sad", 0.5)])
+@pytest.mark.parametrize("emotional", [False, True])
+def test_head_biases_match_torch(emotional: bool, emotion: Emotion | None) -> None:
+    avatar = synthetic_avatar(small=True, size_px=64, emotional=emotional)
+    net = TorchField(avatar.field_config)
+    net.load_arrays(avatar.tensors)
+    code = None if emotion is None else emotion_code(emotion)
+    c = synthetic_condition(avatar, 3, appearance=1, emotion=code)
     codes = frame_codes(avatar.field_config, avatar.tensors, c)
     harmonics = spherical_harmonics(view_direction(c.camera_from_head, avatar.field_config.head_centre))
     biases = net.head_biases(
@@ -41,6 +48,7 @@ def test_head_biases_match_torch(avatar, net: TorchField) -> None:
         torch.tensor([c.eye_ratio]),
         torch.from_numpy(harmonics)[None],
         net["head.appearance"][1:2],
+        None if code is None else torch.from_numpy(code)[None],
     ).frame(0)
     for ours, theirs in (
         (codes.ambient_bias, biases.ambient),
@@ -49,6 +57,25 @@ def test_head_biases_match_torch(avatar, net: TorchField) -> None:
         (codes.colour_bias, biases.colour),
     ):
         np.testing.assert_allclose(ours, theirs.detach().numpy(), atol=3e-6)
+
+
+def test_emotion_changes_the_head_and_only_where_the_field_takes_it() -> None:
+    for emotional in (False, True):
+        avatar = synthetic_avatar(small=True, size_px=64, emotional=emotional)
+        plain, neutral, happy = (
+            frame_codes(avatar.field_config, avatar.tensors, synthetic_condition(avatar, 3, emotion=code))
+            for code in (None, emotion_code(NEUTRAL), emotion_code(Emotion("happy", 1.0)))
+        )
+        for name in ("ambient_bias", "density_bias", "colour_bias"):
+            np.testing.assert_array_equal(getattr(plain, name), getattr(neutral, name))
+            assert (np.abs(getattr(happy, name) - getattr(neutral, name)).max() > 1e-3) == emotional
+        np.testing.assert_array_equal(happy.deform_bias, neutral.deform_bias)
+
+
+def test_emotion_code_of_another_size_is_rejected() -> None:
+    avatar = synthetic_avatar(small=True, size_px=64, emotional=True)
+    with pytest.raises(BadInput, match=r"\(5,\).*\(8,\)"):
+        frame_codes(avatar.field_config, avatar.tensors, synthetic_condition(avatar, 0, emotion=np.zeros(5, np.float32)))
 
 
 def test_smoothing_mixes_in_the_past(avatar) -> None:

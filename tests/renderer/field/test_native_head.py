@@ -38,6 +38,7 @@ SHAPES = {
     ),
     "all active": dataclasses.replace(SMALL, audio_region=RegionConfig((0.0, 0.0, 0.0), (9.0, 9.0, 9.0))),
     "all still": dataclasses.replace(SMALL, audio_region=RegionConfig((5.0, 0.0, 0.0), (1.0, 1.0, 1.0))),
+    "emotional": dataclasses.replace(SMALL, emotion_dim=8),
     "off centre": dataclasses.replace(SMALL, head_centre=(0.2, -0.1, 0.3), head_half_extent=0.9),
 }  # fmt: skip
 COUNTS = [100, 0, 1, 259]
@@ -81,6 +82,7 @@ class Scene:
             torch.rand(n_frames, generator=self.generator),
             self.randn(n_frames, 16),
             self.randn(n_frames, config.appearance_dim),
+            torch.rand(n_frames, config.emotion_dim, generator=self.generator) if config.emotion_dim else None,
         )
         self.upstream = HeadSamples(self.randn(sum(counts)), self.randn(sum(counts), 3), self.randn(sum(counts), 2))
 
