@@ -55,7 +55,7 @@ SAMPLING_STEPS, NOISES = 25, 2
 CLIP_FRAMES = 24
 """Looked at in the end, spread over the clip."""
 EVALUATED = "0:50"
-SHEET_FRAMES, CELL_PX, SHEET_QUALITY_PX = 6, 144, 960
+CELL_PX = 144
 
 
 @dataclass(frozen=True)
@@ -187,6 +187,7 @@ class Measured:
         }
         detector = LandmarkDetector()
         pairs = [(detector.detect(a), detector.detect(b)) for a, b in zip(before, after, strict=True)]
+        detector.close()
         apart = [float(np.linalg.norm(a - b, axis=1).mean()) for a, b in pairs if a is not None and b is not None]
         return found | {"face_px": round(float(np.mean(apart)) * 256 / edited.camera.height, 3) if apart else None}
 
