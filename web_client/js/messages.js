@@ -232,6 +232,9 @@ const STAGES = {
   torso: "learning the shoulders",
   patches: "learning the detail",
   "lip patches": "learning the lips",
+  "prior pictures": "drawing the model's own pictures",
+  "fine-tuning": "teaching the model this face",
+  distillation: "learning from the model",
   stopping: "stopping after this step",
 };
 
