@@ -84,7 +84,7 @@ const NOTICES = {
   },
   no_media_path: {
     title: "Picture and sound do not get through",
-    text: "The server answers, but a router, firewall or VPN between it and you lets no UDP pass. Another network may do; whoever runs the server can add a relay (--ice-servers turn:…). The page keeps trying.",
+    text: "The server answers, but a router, firewall or VPN between it and you lets no UDP pass. Another network may do; whoever runs the server can add a relay (its setting ice_servers). The page keeps trying.",
     action: TRY_NOW,
   },
   no_address: {
@@ -94,17 +94,17 @@ const NOTICES = {
   },
   no_candidates: {
     title: "The server has no free port for you",
-    text: "It found no network address or no free UDP port (--ice-ports). The page keeps trying.",
+    text: "It found no network address or no free UDP port (its setting ice_ports). The page keeps trying.",
     action: TRY_NOW,
   },
   relay_unreachable: {
     title: "The relay does not answer",
-    text: "There is no direct way to the server, and its relay (TURN) was not reached from here. Whoever runs the server can look at --ice-servers; over TCP (?transport=tcp) it may get through. The page keeps trying.",
+    text: "There is no direct way to the server, and its relay (TURN) was not reached from here. Whoever runs the server can look at the setting ice_servers; over TCP (?transport=tcp) it may get through. The page keeps trying.",
     action: TRY_NOW,
   },
   relay_refused: {
     title: "The relay lets nobody in",
-    text: "It (TURN) refused the server's name and password. Whoever runs the server can look at --turn-secret, and at the clocks of both. The page keeps trying.",
+    text: "It (TURN) refused the server's name and password. Whoever runs the server can look at the setting turn_secret, and at the clocks of both. The page keeps trying.",
     action: TRY_NOW,
   },
   no_way_by_relay: {
