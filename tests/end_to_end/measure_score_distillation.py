@@ -29,9 +29,9 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import torch
-from editing.evaluate.style_similarity import StyleJudge
 
 from editing.edit.originals import Moments
+from editing.evaluate.style_similarity import StyleJudge
 from editing.landmarks import LandmarkDetector
 from editing.score_distillation.command import config_of, parser
 from editing.score_distillation.identifiers import label
