@@ -32,8 +32,6 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from renderer.avatar_file import load_avatar, save_avatar
-from renderer.emotion import EMOTION_DIM, EMOTIONS
-from renderer.field.parameters import EMOTION_TENSORS
 from renderer.library import find_avatar
 from tests.end_to_end.live_browser import open_page, press_start
 from tests.end_to_end.measure_live import server_metrics
@@ -64,8 +62,6 @@ TELLING = 2.0
 BEFORE_FRAMES = 5
 WAY = ("happy", "neutral", "angry", "happy", "sad", "neutral", "fearful", "angry", "sad", "fearful")
 """The dial's way, all strong; again from the beginning at its end."""
-BY_HAND = 0.6
-"""Weights of emotions made by hand."""
 
 WATCH = """([[left, top, right, bottom], cells]) => {
   const video = document.querySelector("video"), seen = (window.__dial = { pictures: [], requests: [], marks: [], stats: [], states: [] });
@@ -100,20 +96,6 @@ def save_styles(folder: Path, avatar: Avatar) -> None:
     save_avatar(avatar.replace(name=STYLES[0], pose_track=poses), folder / f"{STYLES[0]}.avatar")
     open_eye = np.full(1, np.median(avatar.eye_track), np.float32)
     save_avatar(avatar.replace(name=STYLES[1], pose_track=poses[:1], eye_track=open_eye), folder / f"{STYLES[1]}.avatar")
-
-
-def with_emotions_by_hand(avatar: Avatar, seed: int = 0) -> Avatar:
-    """An avatar that has learned none, with random weights in their place: for tests of the dial, not of a face."""
-    config = dataclasses.replace(avatar.field_config, emotion_dim=EMOTION_DIM)
-    random = np.random.default_rng(seed)
-    tensors = dict(avatar.tensors)
-    for name in EMOTION_TENSORS:
-        weights = np.zeros((config.hidden, EMOTION_DIM), np.float32)
-        # Neutral adds nothing, and neither do the intensities: an emotion's strength is the label's share.
-        if "colour" in name:
-            weights[:, 1 : len(EMOTIONS)] = BY_HAND * random.normal(0.0, 1.0, (config.hidden, len(EMOTIONS) - 1))
-        tensors[name] = weights
-    return avatar.replace(field_config=config, tensors=tensors)
 
 
 @dataclass(frozen=True)
@@ -192,13 +174,10 @@ def main(argv: list[str]) -> int:
     parser.add_argument("--size", type=int, help="picture size in pixels (default: the server's choice)")
     parser.add_argument("--threads", type=int, help="render threads (default: the server's choice)")
     parser.add_argument("--avatar", default="bundled", help="avatar (default bundled)")
-    parser.add_argument("--by-hand", action="store_true", help="give the avatar emotions of random weights in place of its own")
     options = parser.parse_args(argv)
     avatar = load_avatar(find_avatar(options.avatar))
-    if options.by_hand:
-        avatar = with_emotions_by_hand(avatar)
     if not avatar.is_emotional:
-        parser.error(f"avatar {avatar.name!r} was made without emotions; --by-hand gives it some")
+        parser.error(f"avatar {avatar.name!r} was made without emotions; one that was made with them is needed")
     with tempfile.TemporaryDirectory() as folder:
         save_styles(Path(folder), avatar)
         sound = options.sound or write_silence(Path(folder) / "silence.wav")
