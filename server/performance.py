@@ -26,6 +26,7 @@ from renderer.errors import BadInput, VisavisError
 from renderer.types import DEFAULT_REFINE_WEIGHT, FPS
 from renderer.view import View
 from server.backgrounds import cover
+from server.guarded_tasks import GuardedTasks
 from server.latency import LatencyGovernor
 from server.media import FRAME_SAMPLES, PACKET_SAMPLES, TimedPicture, VoicePacket
 from server.messages import Error, Ping, Pong, Say, Set, State, Stats, StopSaying
@@ -39,7 +40,7 @@ from server.voice_delay import VoiceDelay
 from server.worker_messages import Backdrop, ChangeSession, OpenSession, Sound
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Coroutine
+    from collections.abc import Callable
     from typing import Any
 
     from jaxtyping import Int16
@@ -133,7 +134,7 @@ class Performance:
         """When somebody was last heard speaking, in local monotonic time."""
         self._render_ms: deque[float] = deque(maxlen=FPS)
         self._new_frames = 0
-        self._tasks: set[asyncio.Task[None]] = set()
+        self._tasks = GuardedTasks(f"performance {self.id}", lambda reason: self.end("internal", reason))
         self._ended = False
 
     # ---- beginning and end
@@ -158,7 +159,7 @@ class Performance:
             return
         self._is_playing = True
         self._timeline.start(time.monotonic())
-        self._spawn(self._begin(expects_sound))
+        self._tasks.spawn(self._begin(expects_sound))
 
     @property
     def is_playing(self) -> bool:
@@ -192,9 +193,7 @@ class Performance:
         """Free everything, sinks too; may be called twice."""
         self._ended = True
         self._render.release(self._number)
-        for task in list(self._tasks):
-            task.cancel()
-        await asyncio.gather(*self._tasks, return_exceptions=True)
+        await self._tasks.cancel()
         await self._narrator.aclose()
         await self.sinks.aclose()
 
@@ -222,25 +221,10 @@ class Performance:
         period = FRAME_SAMPLES * self.plan.stride
         first = max(0, -(-self._timeline.sample_at(time.monotonic() - self._timeline.latency_s) // period) * period)
         self._has_begun = True
-        self._spawn(self._show(first))
-        self._spawn(self._speak(first))
+        self._tasks.spawn(self._show(first))
+        self._tasks.spawn(self._speak(first))
         self._notify(self._state)
         await self._report()
-
-    def _spawn(self, work: Coroutine[Any, Any, None]) -> None:
-        task = asyncio.create_task(self._guarded(work))
-        self._tasks.add(task)
-        task.add_done_callback(self._tasks.discard)
-
-    async def _guarded(self, work: Coroutine[Any, Any, None]) -> None:
-        """A fault in one of the performance's tasks ends it, in words."""
-        try:
-            await work
-        except asyncio.CancelledError:
-            raise
-        except Exception as error:
-            logger.exception("performance %s failed", self.id)
-            self.end("internal", f"the session failed: {type(error).__name__}")
 
     # ---- sound in
 

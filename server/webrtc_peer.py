@@ -18,11 +18,11 @@ from aiortc.sdp import SessionDescription
 from renderer.errors import BadInput, VisavisError
 from server.audio_jitter_buffer import install_direct_buffer
 from server.dtls import accept_rsa_certificates
+from server.guarded_tasks import GuardedTasks
 from server.timeline import VOICE_RATE_HZ
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Coroutine
-    from typing import Any
+    from collections.abc import Callable
 
     from aiortc import MediaStreamTrack
     from jaxtyping import Int16
@@ -68,7 +68,7 @@ class WebRtcPeer:
         self.jitter_buffer: DirectAudioJitterBuffer | None = None
         self._on_connected, self._on_lost, self._hear = on_connected, on_lost, hear
         self._is_connected = self._is_over = False
-        self._tasks: set[asyncio.Task[None]] = set()
+        self._tasks = GuardedTasks(name, self._lose)
         self.connection.on("track", self._on_track)
         self.connection.on("connectionstatechange", self._on_connection_state)
 
@@ -92,7 +92,7 @@ class WebRtcPeer:
             raise SdpError(f"the offer cannot be answered: {error or type(error).__name__}") from error
         answer = str(self.connection.localDescription.sdp)
         require_candidates(answer)
-        self._spawn(self._give_up_unless_connected())
+        self._tasks.spawn(self._give_up_unless_connected())
         return answer
 
     async def add_candidates(self, fragment: SdpFragment) -> None:
@@ -109,9 +109,7 @@ class WebRtcPeer:
     async def aclose(self) -> None:
         """May be called twice."""
         self._is_over = True
-        for task in list(self._tasks):
-            task.cancel()
-        await asyncio.gather(*self._tasks, return_exceptions=True)
+        await self._tasks.cancel()
         await close_connection(self.connection, self.name)
 
     def _lose(self, why: str) -> None:
@@ -135,7 +133,7 @@ class WebRtcPeer:
 
     def _on_track(self, track: MediaStreamTrack) -> None:
         if track.kind == "audio" and self._hear is not None:
-            self._spawn(self._listen(track, self._hear))
+            self._tasks.spawn(self._listen(track, self._hear))
 
     async def _listen(self, track: MediaStreamTrack, hear: Callable[[int, Int16[np.ndarray, " n"]], None]) -> None:
         while True:
@@ -145,21 +143,6 @@ class WebRtcPeer:
                 return
             assert isinstance(frame, av.AudioFrame) and frame.pts is not None
             hear(frame.pts, mono(frame))
-
-    def _spawn(self, work: Coroutine[Any, Any, None]) -> None:
-        task = asyncio.create_task(self._guarded(work))
-        self._tasks.add(task)
-        task.add_done_callback(self._tasks.discard)
-
-    async def _guarded(self, work: Coroutine[Any, Any, None]) -> None:
-        """A fault in one of the connection's tasks ends it, in words."""
-        try:
-            await work
-        except asyncio.CancelledError:
-            raise
-        except Exception as error:
-            logger.exception("%s failed", self.name)
-            self._lose(f"the session failed: {type(error).__name__}")
 
 
 def open_connection(ice: IceServers, bundle: RTCBundlePolicy = RTCBundlePolicy.BALANCED) -> RTCPeerConnection:

@@ -59,7 +59,8 @@ def main(argv: list[str]) -> int:
 
 
 def _train(arguments: argparse.Namespace) -> int:
-    from editing.style_diffusion.model import StyleDiffusionConfig, StyleDiffusionTraining, discard, training_folder
+    from editing.edit.job_folder import discard
+    from editing.style_diffusion.model import StyleDiffusionConfig, StyleDiffusionTraining, training_folder
     from renderer.audio.export import load_encoder
     from renderer.avatar_file import load_avatar
     from renderer.library import find_avatar

@@ -24,6 +24,7 @@ from typing import TYPE_CHECKING, Any, TypeAlias
 
 import numpy as np
 
+from editing.edit.job_folder import discard
 from editing.evaluate.style_similarity import StyleJudge
 from editing.style_diffusion.autoencoder import AutoencoderConfig, encoded, reconstruction_psnr_db, train_autoencoder
 from editing.style_diffusion.denoiser import Captioner, DenoiserConfig, train_denoiser
@@ -90,15 +91,6 @@ class StyleDiffusionConfig:
 def training_folder(out: Path) -> Path:
     """Where the making of `out` keeps what it needs to go on."""
     return out.with_name(f"{out.name}.training")
-
-
-def discard(folder: Path) -> None:
-    """Remove a training's folder, as a whole as far as another run can see."""
-    removed = folder.with_name(f".{folder.name}.removed")
-    shutil.rmtree(removed, ignore_errors=True)
-    if folder.is_dir():
-        folder.rename(removed)
-        shutil.rmtree(removed, ignore_errors=True)
 
 
 class StyleDiffusionTraining:
