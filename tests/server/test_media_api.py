@@ -28,7 +28,7 @@ from tests.server.sinks.played import play
 if TYPE_CHECKING:
     from tests.server.conftest import Studio
 
-PATIENCE_S = 40.0
+PATIENCE_S = 100.0
 
 
 def ask(server: RunningServer, method: str, path: str, body: dict[str, Any] | None = None) -> dict[str, Any]:
