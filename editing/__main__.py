@@ -13,6 +13,7 @@ COMMANDS = {
     "audio-encoder": ("editing.audio_encoder.command", "make, train, export and judge the bundled audio encoder"),
     "train": ("editing.train.command", "train an avatar from a dataset"),
     "edit": ("editing.edit.command", "change an avatar by an instruction"),
+    "style-diffusion": ("editing.style_diffusion.command", "train a small text-to-image model of a person in a few styles"),
     "look-ahead": ("editing.evaluate.look_ahead", "what the lips gain from hearing further ahead"),
     "emotions": ("editing.evaluate.emotion_report", "whether an avatar shows the emotions that it is told to"),
     "evaluate": ("editing.evaluate.command", "compare an avatar with a dataset that it has not seen"),

@@ -37,7 +37,7 @@ def dispatch(prog: str, commands: Mapping[str, tuple[str, str]], argv: list[str]
     if not argv or argv[0] in ("-h", "--help"):
         print(f"usage: {prog} COMMAND [options]\n\ncommands:")
         for name, (_, what) in commands.items():
-            print(f"  {name:<14} {what}")
+            print(f"  {name:<15} {what}")
         print(f"\n{prog} COMMAND --help tells its options.")
         return 0 if argv else EXIT_BAD_INPUT
     name, *rest = argv

@@ -80,6 +80,12 @@ class Viewpoint:
             float(camera.fy * middle[1] / middle[2] + camera.cy) / camera.height,
         )
 
+    @property
+    def facing_range_deg(self) -> tuple[tuple[float, float], tuple[float, float]]:
+        """Least and most yaw, and least and most pitch, that a turned face reaches in the camera's frame (see `facing_deg`)."""
+        (yaw, pitch), (most_yaw, most_pitch) = self._least_deg, self._most_deg
+        return (float(yaw), float(most_yaw)), (float(pitch), float(most_pitch))
+
     def turned(self, camera_from_head: Float[np.ndarray, "4 4"], view: View) -> Float[np.ndarray, "4 4"]:
         """The head's pose as the turned camera sees it, float32; the head's centre stays in its place."""
         if view.yaw_deg == 0.0 and view.pitch_deg == 0.0:

@@ -60,6 +60,11 @@ class Access:
         scheme, _, bearer = headers.get("authorization", "").partition(" ")
         return self.allows_token(query.get("token")) or (scheme.lower() == "bearer" and self.allows_token(bearer.strip()))
 
+    def allows_foreign_pages(self) -> bool:
+        """Whether a page of another origin may ask with the token: it is its only way to be trusted, and no cookie takes its place. Without
+        a token whatever page a browser on this machine has open would be let in."""
+        return self.needs_token
+
     def allows_host(self, headers: Headers) -> bool:
         """Against DNS rebinding: a foreign name that resolves to this machine is not this machine."""
         if not self._is_local:

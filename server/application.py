@@ -1,4 +1,4 @@
-"""The HTTP face: the page, health, metrics, the avatars' names, and the signalling socket."""
+"""The HTTP face: the page, health, metrics, the avatars' names, WHIP and WHEP, and the signalling socket."""
 
 from __future__ import annotations
 
@@ -23,6 +23,7 @@ from server.metrics import CONTENT_TYPE
 from server.program_feed import ProgramFeed
 from server.signalling import SignallingSocket
 from server.studio_api import add_studio
+from server.whip_api import add_whip
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
@@ -124,6 +125,7 @@ def create_application(server: LiveServer, access: Access) -> FastAPI:
     add_studio(app, access, server.library, server.edits, server.backgrounds, server.feed, require_token)
 
     add_media(app, access, server, require_token)
+    add_whip(app, access, server, require_token)
 
     @app.get("/docs", response_class=HTMLResponse, include_in_schema=False)
     async def docs() -> str:

@@ -87,6 +87,8 @@ async def _serve(settings: ServerSettings, listener: socket.socket) -> int:
 
     for number in (signal.SIGINT, signal.SIGTERM):
         asyncio.get_running_loop().add_signal_handler(number, stop, number)
+    if settings.ice_ports is not None:
+        settings.ice_ports.apply(asyncio.get_running_loop())
     server, access = LiveServer(settings), Access(settings)
     await server.start()
     try:

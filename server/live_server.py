@@ -74,7 +74,7 @@ class LiveServer:
         self.recordings = Recordings(
             settings.recordings_folder, RecordingLimits(60 * settings.recording_minutes, int(1e6 * settings.recording_mb))
         )
-        self.publications = Publications()
+        self.publications = Publications(settings.ice)
         self.speech_engine = TextToSpeech(settings.speech_command)
         if settings.say is not None and self.speech_engine.missing is not None:
             raise VisavisError(self.speech_engine.missing)
@@ -221,6 +221,7 @@ class LiveServer:
             size=self.ready.size,
             fps=self.fps,
             busy=len(self._performances) >= self.max_sessions,
+            ice_servers=self.settings.ice.current(),
         )
 
     async def open_session(
@@ -231,7 +232,7 @@ class LiveServer:
         from server.session import Session
 
         performance = await self._make_performance(offer.avatar, offer.size, lambda _: on_end(session))
-        session = Session(performance, self.metrics, notify, self.settings.ice_servers)
+        session = Session(performance, self.metrics, notify, self.settings.ice)
         try:
             answer = await session.answer(offer)
         except BaseException:
@@ -241,18 +242,24 @@ class LiveServer:
         return session, answer
 
     async def open_performance(
-        self, avatar: str | None = None, size: int | None = None, on_end: Callable[[Performance], None] = lambda _: None
+        self,
+        avatar: str | None = None,
+        size: int | None = None,
+        on_end: Callable[[Performance], None] = lambda _: None,
+        plays: bool = True,
     ) -> Performance:
         """A performance that plays at once and belongs to nobody's connection; it is silent until somebody lets it hear something.
 
-        Raises ServerBusy, NotReady, BadInput (unknown avatar), VisavisError. `on_end` is called if it ends by itself."""
+        Raises ServerBusy, NotReady, BadInput (unknown avatar), VisavisError. `on_end`: it ended by itself. `plays`: if not, whoever
+        brings the sound calls `play` when it comes."""
         performance = await self._make_performance(avatar, size, on_end)
         try:
             await performance.open()
         except BaseException:
             self._finish(performance)
             raise
-        performance.play(expects_sound=False)
+        if plays:
+            performance.play(expects_sound=False)
         self._has_opened(performance)
         return performance
 
@@ -321,6 +328,14 @@ class LiveServer:
             return self._performances[name]
         except KeyError:
             raise UnknownPerformance(f"no session {name!r} runs here") from None
+
+    @property
+    def speaking(self) -> Performance:
+        """The one in which somebody spoke last; where nobody has spoken yet, the newest. Raises UnknownPerformance where none plays."""
+        playing = [performance for performance in reversed(self.performances) if performance.is_playing and not performance.is_over]
+        if not playing:
+            raise UnknownPerformance("nobody speaks here now")
+        return max(playing, key=lambda performance: performance.last_spoken_s)
 
     def _preload(self, size: int) -> None:
         """Have the shelf's avatars ready for a swap."""

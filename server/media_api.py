@@ -68,7 +68,7 @@ class Recordings(BaseModel):
 class PublicationWish(_Wish):
     session: str
     url: str = Field(max_length=MAX_ADDRESS)
-    """rtmp://host/app/key or srt://host:port."""
+    """rtmp://host/app/key, srt://host:port or whip:https://TOKEN@host/path."""
 
 
 class Publications(BaseModel):

@@ -8,6 +8,8 @@ import aiortc.codecs.vpx as vpx
 from aiortc import RTCRtpSender
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from aiortc import RTCRtpCodecCapability, RTCRtpTransceiver
 
 START_BITRATE = 1_500_000
@@ -15,7 +17,11 @@ MIN_BITRATE = 500_000
 MAX_BITRATE = 1_500_000
 MAX_BITRATE_LARGE = 3_000_000
 LARGE_PICTURE_PIXELS = 384 * 384
-VIDEO_CODEC, AUDIO_CODEC = "video/VP8", "audio/opus"
+VIDEO_CODECS = ("video/VP8",)
+"""A third of H.264's cost here."""
+ANY_VIDEO_CODECS = ("video/VP8", "video/H264")
+"""For players and media servers that may have only the other."""
+AUDIO_CODECS = ("audio/opus",)
 
 
 def set_bitrates(pixels: int) -> None:
@@ -28,11 +34,11 @@ def set_bitrates(pixels: int) -> None:
     vpx.MAX_BITRATE = MAX_BITRATE_LARGE if pixels > LARGE_PICTURE_PIXELS else MAX_BITRATE
 
 
-def prefer_codecs(transceiver: RTCRtpTransceiver) -> None:
-    """VP8 (a third of H.264's cost here) and Opus (48 kHz) only; must come before setRemoteDescription."""
-    wanted = VIDEO_CODEC if transceiver.kind == "video" else AUDIO_CODEC
+def prefer_codecs(transceiver: RTCRtpTransceiver, video_codecs: Sequence[str] = VIDEO_CODECS) -> None:
+    """Only these, in this order, and Opus at 48 kHz; must come before setRemoteDescription."""
+    wanted = video_codecs if transceiver.kind == "video" else AUDIO_CODECS
     capabilities: list[RTCRtpCodecCapability] = RTCRtpSender.getCapabilities(transceiver.kind).codecs
+    chosen = [codec for name in wanted for codec in capabilities if codec.mimeType.lower() == name.lower()]
     # Retransmission stays, or a lost packet would cost a key frame.
-    chosen = [codec for codec in capabilities if codec.mimeType.lower() == wanted.lower()]
     chosen += [codec for codec in capabilities if codec.mimeType.lower().endswith("/rtx")]
     transceiver.setCodecPreferences(chosen)

@@ -20,7 +20,17 @@ MAX_TEXT = 5000
 
 Category = Literal["neutral", "angry", "fearful", "happy", "sad"]
 """`renderer.emotion.EMOTIONS`."""
-ErrorCode = Literal["busy", "bad_message", "bad_sdp", "unknown_avatar", "unknown_background", "unauthorised", "speech_failed", "internal"]
+ErrorCode = Literal[
+    "busy",
+    "bad_message",
+    "bad_sdp",
+    "unknown_avatar",
+    "unknown_background",
+    "unauthorised",
+    "speech_failed",
+    "no_candidates",
+    "internal",
+]
 
 
 class _Message(BaseModel):
@@ -122,6 +132,15 @@ class AvatarInfo(_Message):
     """Whether `emotion` and `emotion_auto` have an effect."""
 
 
+class IceServer(_Message):
+    """A STUN or TURN server, as WebRTC's RTCIceServer has it."""
+
+    urls: str
+    username: str | None = None
+    """Of a TURN server; time-limited where the server has a shared secret."""
+    credential: str | None = None
+
+
 class Hello(_Message):
     """First message on a socket."""
 
@@ -133,6 +152,8 @@ class Hello(_Message):
     fps: float
     busy: bool
     """True: an offer would be answered with the error `busy` now."""
+    ice_servers: list[IceServer] = []
+    """For the page's connection; their credentials are good for the next hours."""
 
 
 class Answer(_Message):

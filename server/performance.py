@@ -69,6 +69,8 @@ voice then meet within 15 ms whether one looks at where they leave the browser's
 at the latter, does not hold the pictures back."""
 LEVEL_DECAY = 0.8
 """Of the level shown, a packet of 20 ms."""
+SPEAKING_LEVEL = 0.01
+"""Of a packet's root mean square from which on somebody speaks: −40 dB of full scale."""
 FULL_SCALE = 32768.0
 
 
@@ -127,6 +129,8 @@ class Performance:
         self._is_playing = False
         self._has_begun = False
         self._level = 0.0
+        self.last_spoken_s = -math.inf
+        """When somebody was last heard speaking, in local monotonic time."""
         self._render_ms: deque[float] = deque(maxlen=FPS)
         self._new_frames = 0
         self._tasks: set[asyncio.Task[None]] = set()
@@ -245,8 +249,11 @@ class Performance:
         if not self._is_playing:
             return
         self._heard.set()
-        self._level = max(LEVEL_DECAY * self._level, _root_mean_square(samples))
-        for block in self._microphone.push(pts, samples, time.monotonic()):
+        level, now_s = _root_mean_square(samples), time.monotonic()
+        self._level = max(LEVEL_DECAY * self._level, level)
+        if level > SPEAKING_LEVEL:
+            self.last_spoken_s = now_s
+        for block in self._microphone.push(pts, samples, now_s):
             self._pass_on(block)
 
     def _pass_on(self, block: SoundBlock) -> None:

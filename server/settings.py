@@ -15,9 +15,11 @@ from typing import TYPE_CHECKING, Any, NoReturn
 
 from renderer.backends.base import MAX_SIZE_PX, MIN_SIZE_PX
 from renderer.errors import BadInput
+from server.ice import IceServers
 from server.messages import MAX_TEXT
 from server.sinks.publication import check_address
 from server.text_to_speech import DEFAULT_COMMAND, check_command
+from server.udp_ports import UdpPorts
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -59,7 +61,15 @@ class ServerSettings:
     token: str | None = None
     """secret of the page's address; auto off this machine: made anew at each start and printed"""
     ice_servers: tuple[str, ...] = ()
-    """STUN or TURN servers (stun:host:port), for browsers behind another router; default none"""
+    """STUN and TURN servers for media through routers (stun:host:port, turn:host:port?transport=tcp); default none"""
+    turn_username: str | None = None
+    """name at the TURN servers"""
+    turn_password: str | None = None
+    """and the password; better in a file than here, where the system's list of processes shows it"""
+    turn_secret: str | None = None
+    """secret shared with the TURN servers (coturn: static-auth-secret), in place of name and password"""
+    ice_ports: UdpPorts | None = None
+    """UDP ports for media, such as 50000-50100; auto: any free ones"""
     recordings: Path | None = None
     """folder for recordings; default: visavis/recordings among your data"""
     recording_minutes: float = 120.0
@@ -67,7 +77,7 @@ class ServerSettings:
     recording_mb: float = 4000.0
     """or when its file has so many MB"""
     publish: tuple[str, ...] = ()
-    """send the first session to a stream server, rtmp://host/app/key or srt://host:port; default none"""
+    """send the first session to a stream server, rtmp://host/app/key, srt://host:port or whip:https://TOKEN@host/path; default none"""
     say: str | None = None
     """begin a session that says this text, without a browser"""
     speech_command: str = DEFAULT_COMMAND
@@ -96,6 +106,7 @@ class ServerSettings:
             raise BadInput(f"avatars {str(self.avatars)!r}: not a folder")
         if self.token is not None and not self.token:
             raise BadInput("token '': an empty token protects nothing; leave it out, or give one")
+        _ = self.ice  # raises BadInput
         if not 0 < self.recording_minutes <= MAX_RECORDING_MINUTES:
             raise BadInput(f"recording_minutes {self.recording_minutes:g}: more than 0 and at most {MAX_RECORDING_MINUTES:g} is possible")
         if not 1 <= self.recording_mb <= MAX_RECORDING_MB:
@@ -107,9 +118,10 @@ class ServerSettings:
         for address in self.publish:
             check_address(address)
         check_command(self.speech_command)
-        for server in self.ice_servers:
-            if server.split(":")[0] not in ("stun", "turn", "turns"):
-                raise BadInput(f"ice_servers {server!r}: stun:host:port or turn:host:port is possible")
+
+    @property
+    def ice(self) -> IceServers:
+        return IceServers(self.ice_servers, self.turn_username, self.turn_password, self.turn_secret)
 
     @property
     def is_local(self) -> bool:
@@ -150,7 +162,7 @@ def _data_folder() -> Path:
     return (Path(data) if data else Path.home() / ".local" / "share") / "visavis"
 
 
-_AUTO = ("size", "threads", "max_sessions", "latency_ms", "token")
+_AUTO = ("size", "threads", "max_sessions", "latency_ms", "token", "ice_ports")
 """Fields where the word auto stands for None."""
 
 
@@ -174,6 +186,10 @@ _FLAGS = {
     "latency_ms": _Flag("MS", float),
     "token": _Flag("TEXT", str),
     "ice_servers": _Flag("URL,…", lambda text: tuple(part for part in text.split(",") if part)),
+    "turn_username": _Flag("NAME", str),
+    "turn_password": _Flag("TEXT", str),
+    "turn_secret": _Flag("TEXT", str),
+    "ice_ports": _Flag("A-B", UdpPorts.parse),
     "recordings": _Flag("DIR", Path),
     "recording_minutes": _Flag("MIN", float),
     "recording_mb": _Flag("MB", float),
@@ -204,6 +220,7 @@ def read_settings(arguments: Sequence[str]) -> ServerSettings:
 def _parser() -> argparse.ArgumentParser:
     parser = _Parser(
         prog="run_server.py",
+        usage="%(prog)s [--SETTING VALUE …]",
         description="Speak into a browser's microphone, and an avatar speaks your words as live video.",
         formatter_class=lambda prog: argparse.HelpFormatter(prog, max_help_position=28, width=118),
         allow_abbrev=False,

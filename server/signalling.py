@@ -11,7 +11,7 @@ from starlette.websockets import WebSocketDisconnect
 from renderer.errors import BadInput, VisavisError
 from server.live_server import NotReady, ServerBusy
 from server.messages import BadMessage, Bye, Error, Offer, Ping, Pong, Say, Set, StopSaying, parse_client_message
-from server.session import SdpError
+from server.webrtc_peer import NoCandidates, SdpError
 
 if TYPE_CHECKING:
     from starlette.websockets import WebSocket
@@ -79,8 +79,8 @@ class SignallingSocket:
     async def _read_all(self) -> None:
         await self._server.wait_ready()
         hello = self._server.hello()
-        # Who has not shown the token yet learns no names.
-        self._say(hello if self._is_trusted else hello.model_copy(update={"avatars": []}))
+        # Who has not shown the token yet learns no names and no TURN password.
+        self._say(hello if self._is_trusted else hello.model_copy(update={"avatars": [], "ice_servers": []}))
         while True:
             event = await self._socket.receive()
             if event["type"] == "websocket.disconnect":
@@ -117,6 +117,8 @@ class SignallingSocket:
             self._refuse("busy", str(error))
         except SdpError as error:
             self._refuse("bad_sdp", str(error))
+        except NoCandidates as error:
+            self._refuse("no_candidates", str(error))
         except BadInput as error:
             self._refuse("unknown_avatar", str(error))
         except VisavisError as error:

@@ -6,13 +6,12 @@ import argparse
 import dataclasses
 import importlib.util
 import json
-import math
 import os
-import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from editing.edit.presets import PRESETS, preset_named
+from editing.edit.progress_bar import ProgressBar
 from renderer.command_line import OneLineParser
 from renderer.errors import BadInput
 
@@ -21,6 +20,7 @@ if TYPE_CHECKING:
     from renderer.refiner.config import RefinerConfig
 
 NEEDED = ("torch", "scipy", "cv2", "mediapipe")
+INSTRUCT, VT_SDS = "instruct", "vt-sds"
 
 
 def parser() -> argparse.ArgumentParser:
@@ -34,6 +34,7 @@ def parser() -> argparse.ArgumentParser:
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     p.add_argument("avatar", nargs="?", help="avatar file or name")
+    p.add_argument("--method", default=INSTRUCT, help="instruct (default), or vt-sds: score distillation, with options of its own")
     p.add_argument("--instruction", help="what to change, in English")
     p.add_argument("--out", type=Path, help="avatar file to write (*.avatar)")
     p.add_argument("--list-instructions", action="store_true", help="print as JSON what can be asked for, and end")
@@ -69,6 +70,11 @@ def main(argv: list[str]) -> int:
         # Before the parser, whose help names what only an install with the editing extra knows.
         print(json.dumps(possibilities()))
         return 0
+    method = _method(argv)
+    if method == VT_SDS:
+        from editing.score_distillation.command import main as distil
+
+        return distil(argv)
     arguments = parser().parse_args(argv)
     if arguments.list_instructions:
         raise BadInput("--list-instructions stands alone")
@@ -85,7 +91,8 @@ def main(argv: list[str]) -> int:
     if not 1 <= arguments.threads <= 256:
         raise BadInput(f"--threads {arguments.threads}: 1 to 256 are possible")
 
-    from editing.edit.job import EditJob, EditRequest, discard, job_folder
+    from editing.edit.job import EditJob, EditRequest
+    from editing.edit.job_folder import discard, job_folder
     from editing.edit.optimise import Learning, OptimisationSteps
     from editing.edit.schedule import EditSchedule
     from editing.image_editors import BUILTIN, open_image_editor
@@ -120,7 +127,7 @@ def main(argv: list[str]) -> int:
     job = EditJob(path, avatar, arguments.out, request, editor, encoder, arguments.vgg)
     if avatar.refiner is not None:
         print(_refiner_fate(avatar.refiner.config, learning.refiner), flush=True)
-    bar = _Bar()
+    bar = ProgressBar()
     try:
         sha256 = job.run(bar)
     except KeyboardInterrupt:
@@ -130,6 +137,16 @@ def main(argv: list[str]) -> int:
         bar.close()
     print(f"wrote {arguments.out} (SHA-256 {sha256[:12]}…)")
     return 0
+
+
+def _method(argv: list[str]) -> str:
+    """Each method has options of its own, so this one is looked for first."""
+    p = OneLineParser(prog="python -m editing edit", add_help=False, allow_abbrev=False)
+    p.add_argument("--method", default=INSTRUCT)
+    method: str = p.parse_known_args(argv)[0].method
+    if method not in (INSTRUCT, VT_SDS):
+        raise BadInput(f"--method {method}: {INSTRUCT} or {VT_SDS} is possible")
+    return method
 
 
 def possibilities() -> dict[str, Any]:
@@ -166,28 +183,3 @@ def _refiner_fate(found: RefinerConfig, wanted: RefinerTrainingConfig | None) ->
     if wanted.refiner == found:
         return f"{shown}, and the edited avatar's network begins with its weights"
     return f"{shown}; it has other sizes than this preset's, so the edited avatar's network begins anew"
-
-
-class _Bar:
-    """A progress bar for each stage of each round."""
-
-    def __init__(self) -> None:
-        self._bar: Any = None
-        self._stage = ""
-
-    def __call__(self, state: dict[str, Any]) -> None:
-        from tqdm import tqdm
-
-        stage = f"round {state['round']}/{state['rounds']}, {state['stage']}"
-        if stage != self._stage:
-            self.close()
-            self._stage = stage
-            self._bar = tqdm(total=state["steps"], desc=stage, file=sys.stderr, disable=not sys.stderr.isatty())
-        if not math.isnan(state.get("psnr_db", math.nan)):
-            self._bar.set_postfix_str(f"PSNR {state['psnr_db']:.1f} dB", refresh=False)
-        self._bar.update(state["step"] - self._bar.n)
-
-    def close(self) -> None:
-        if self._bar is not None:
-            self._bar.close()
-            self._bar = None

@@ -1,24 +1,20 @@
 """A whole edit, step by step in a folder beside the avatar that it makes, so that it can be stopped anywhere and go on.
 
-OUT.edit/request.json    what was asked for; another request does not go on from it
+Besides what every job keeps there (`job_folder`):
+
 OUT.edit/frames.npy      what the field rendered at the beginning of the round
 OUT.edit/edited.npy      the dataset: every frame as it was last edited
-OUT.edit/progress.json   for whoever watches, see `progress`
 OUT.edit/edited_K.png    frames before and after the editor, as soon as the first of round K are edited
 OUT.edit/round_K.avatar  the avatar after round K; the rounds' checkpoint beside it
 OUT.edit/round_K.png     original, edited and rendered frames, and refined ones (omega 0.4 and 0.8)
 OUT.edit/round_K.npy     the rendered ones of them
 OUT.preview.png          in the end: original, rounds and omega of one frame; stays
-
-Nothing is ever half-written: files appear under another name, and the folder is renamed before it is removed.
 """
 
 from __future__ import annotations
 
 import dataclasses
-import io
 import json
-import shutil
 import time
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
@@ -26,6 +22,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from editing.edit.edited_clip import edited_clip
+from editing.edit.job_folder import JobFolder
 from editing.edit.optimise import Learning, OptimisationSteps, one_appearance, optimised
 from editing.edit.originals import Originals
 from editing.edit.progress import PREPARING, EditProgress
@@ -35,7 +32,6 @@ from editing.image_editors.editor import EditSettings
 from renderer import __version__
 from renderer.avatar import Lineage
 from renderer.avatar_file import file_sha256, load_avatar, save_avatar
-from renderer.errors import BadInput
 from renderer.images import encode_picture
 from renderer.poster import draw_poster
 
@@ -98,27 +94,13 @@ class EditJob:
         self._avatar, self._out, self._request, self._editor, self._encoder = avatar, out, request, editor, encoder
         self._features = open_features(vgg)
         self._features_name = "filter bank" if vgg is None else f"VGG-16 {file_sha256(vgg)[:16]}"
-        self._folder = job_folder(out)
+        self._job = JobFolder(out)
+        self._folder = self._job.path
         self._parent = file_sha256(source)
-        self._begin()
-
-    def _begin(self) -> None:
         identity = {"parent": self._parent, "editor": self._editor.name, "features": self._features_name, "version": __version__}
         wanted = {**identity, **dataclasses.asdict(self._request)}
         wanted.pop("threads")
-        wanted = json.loads(json.dumps(wanted))
-        request = self._folder / "request.json"
-        if request.is_file():
-            found = json.loads(request.read_text(encoding="utf-8"))
-            changed = [key for key in wanted if found.get(key) != wanted[key]]
-            if changed:
-                raise BadInput(
-                    f"{self._folder} was begun with {changed[0]} {found.get(changed[0])!r}, now it is {wanted[changed[0]]!r}; "
-                    "ask for the same to go on, or remove that folder (or pass --restart)"
-                )
-            return
-        self._folder.mkdir(exist_ok=True)
-        self._write(request, json.dumps(wanted, indent=1).encode())
+        self._job.begin(wanted)
 
     def run(self, note: Callable[[dict[str, Any]], None]) -> str:
         """Make the avatar and remove the folder; returns the file's SHA-256. `note` gets what progress.json gets.
@@ -186,14 +168,7 @@ class EditJob:
             lineage=lineage,
         )
         avatar = avatar.replace(poster=draw_poster(avatar, self._encoder.silence_features()))
-        # Inside the folder first: what a kill leaves half-written must not lie beside the avatars.
-        preview, finished = self._folder / "preview.png", self._folder / self._out.name
-        self._write(preview, self._preview(avatar, originals, n_rounds))
-        sha256 = save_avatar(avatar, finished)
-        preview.replace(self._out.with_suffix(".preview.png"))
-        finished.replace(self._out)
-        discard(self._folder)
-        return sha256
+        return self._job.finish(avatar, self._preview(avatar, originals, n_rounds))
 
     # --- one round -------------------------------------------------------------------------------------------------------
 
@@ -207,7 +182,7 @@ class EditJob:
         if index > 0:
             progress = report.counting("rendering", len(frames))
             rendered = originals.moments.render(avatar, frames, self._request.threads, progress=progress)
-        self._save(path, rendered)
+        self._job.save(path.name, rendered)
         return rendered
 
     def _edited(
@@ -232,12 +207,12 @@ class EditJob:
                 progress=lambda done, already=already: count(already + done),  # type: ignore[misc]
             )
             last_round[chosen] = index
-            self._save(path, edited)
-            self._save(marks, last_round)
+            self._job.save(path.name, edited)
+            self._job.save(marks.name, last_round)
             if first == 0:
                 shown = chosen[np.unique(np.linspace(0, len(chosen) - 1, PAIRS_SHOWN).astype(int))]
                 pairs = np.vstack([np.hstack(list(pictures[shown])) for pictures in (originals.pictures, edited)])
-                self._write(self._folder / f"edited_{index + 1}.png", encode_picture(pairs, "png"))
+                self._job.write(f"edited_{index + 1}.png", encode_picture(pairs, "png"))
         return edited
 
     def _sheet(self, number: int, avatar: Avatar, originals: Originals, edited: UInt8[np.ndarray, "n h w 3"]) -> None:
@@ -245,9 +220,9 @@ class EditJob:
         weights = (0.0,) if avatar.refiner is None else (0.0, *SHEET_REFINE_WEIGHTS)
         frames = [int(k) for k in chosen]
         shown = [originals.moments.render(avatar, frames, self._request.threads, refine_weight=weight) for weight in weights]
-        self._save(self._folder / f"round_{number}.npy", shown[0])
+        self._job.save(f"round_{number}.npy", shown[0])
         rows = [np.hstack(list(row)) for row in (originals.pictures[chosen], edited[chosen], *shown)]
-        self._write(self._folder / f"round_{number}.png", encode_picture(np.vstack(rows), "png"))
+        self._job.write(f"round_{number}.png", encode_picture(np.vstack(rows), "png"))
 
     def _preview(self, avatar: Avatar, originals: Originals, n_rounds: int) -> bytes:
         """The frame in the middle, a row of it: original; after the first, a middle and the last round; with the refiner's detail."""
@@ -277,38 +252,10 @@ class EditJob:
             edited = self._folder / f"edited_{index + 1}.png"
             newest = edited.name if edited.is_file() else previews[-1] if previews else None
             whole = progress.whole(index + 1, state) | {"previews": previews, "preview": newest}
-            self._write(self._folder / "progress.json", json.dumps(whole).encode())
+            self._job.note_progress(whole)
             note(whole)
 
         return _Reporter(write)
-
-    def _save(self, path: Path, array: np.ndarray) -> None:
-        data = io.BytesIO()
-        np.save(data, array)
-        self._write(path, data.getvalue())
-
-    def _write(self, path: Path, data: bytes) -> None:
-        temporary = path.with_name(f".{path.name}")
-        try:
-            temporary.write_bytes(data)
-            temporary.replace(path)
-        except OSError as error:
-            temporary.unlink(missing_ok=True)
-            raise BadInput(f"cannot write {path}: {error.strerror}; make room, and the same command goes on from here") from error
-
-
-def job_folder(out: Path) -> Path:
-    """Where an edit to `out` keeps what it needs to go on."""
-    return out.with_name(f"{out.stem}.edit")
-
-
-def discard(folder: Path) -> None:
-    """Remove a job's folder: whole at once, as far as another job can see, also where the removal is cut short."""
-    removed = folder.with_name(f".{folder.name}.removed")
-    shutil.rmtree(removed, ignore_errors=True)
-    if folder.is_dir():
-        folder.rename(removed)
-        shutil.rmtree(removed, ignore_errors=True)
 
 
 class _Reporter:

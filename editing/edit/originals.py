@@ -45,7 +45,12 @@ class Moments:
 
     @staticmethod
     def of(avatar: Avatar, encoder: AudioEncoder, n: int) -> Moments:
-        """At most `n`, spread evenly over the clip. BadInput for an avatar that does not hold the sound of its clip.
+        """At most `n`, spread evenly over the clip; see `at`."""
+        return Moments.at(avatar, encoder, np.unique(np.linspace(0, len(avatar.pose_track) - 1, n).round().astype(int)))
+
+    @staticmethod
+    def at(avatar: Avatar, encoder: AudioEncoder, indices: Int[np.ndarray, " n"]) -> Moments:
+        """These frames of the clip. BadInput for an avatar that does not hold the sound of its clip.
 
         An avatar with emotions shows its neutral face at every other moment and all the labels in turn in between, whatever it showed
         there in its clip, so that a style is learned for all of them.
@@ -53,7 +58,6 @@ class Moments:
         if avatar.audio_track is None:
             raise BadInput(f"avatar {avatar.name!r} does not hold what was said in its training clip; train it again with this program")
         features = AudioFeatures(avatar.audio_track, 0)
-        indices = np.unique(np.linspace(0, len(avatar.pose_track) - 1, n).round().astype(int))
         windows = windows_of(features, encoder, avatar.field_config.audio_window, indices)
         emotions = tuple(moment_emotion(k) if avatar.is_emotional else NEUTRAL for k in range(len(indices)))
         return Moments(indices, features, windows, avatar.pose_track[indices], avatar.eye_track[indices], emotions)
@@ -131,7 +135,11 @@ class Originals:
         An avatar with a refiner is shown with its detail. `progress` is called with the work that is done and all of it: each frame is
         rendered, and later looked at.
         """
-        moments = Moments.of(avatar, encoder, n)
+        return Originals.at(avatar, Moments.of(avatar, encoder, n), threads, progress)
+
+    @staticmethod
+    def at(avatar: Avatar, moments: Moments, threads: int, progress: Callable[[int, int], None] | None = None) -> Originals:
+        """The same at moments that were chosen already."""
         frames = range(len(moments.indices))
         report = progress or (lambda done, total: None)
         pictures = moments.render(

@@ -9,7 +9,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Mapping
 
 PREPARING = "preparing"
 PREPARING_SHARE = 0.08
@@ -22,9 +22,9 @@ LEAST_SHARE_FOR_ETA = 0.05
 class EditProgress:
     """Adds share and remaining time to what the stages report."""
 
-    def __init__(self, rounds: int, now_s: Callable[[], float]) -> None:
-        """`now_s` is a clock that does not run backwards."""
-        self._rounds, self._now_s = rounds, now_s
+    def __init__(self, rounds: int, now_s: Callable[[], float], stage_ends: Mapping[str, float] = STAGE_ENDS) -> None:
+        """`now_s` is a clock that does not run backwards; `stage_ends` are the stages of a round after `preparing`, in their order."""
+        self._rounds, self._now_s, self._stage_ends = rounds, now_s, stage_ends
         self._share = 0.0
         self._first: tuple[float, float] | None = None
         """Time and share at the first report of this run: one that was stopped goes on from there."""
@@ -48,10 +48,10 @@ class EditProgress:
         done = min(1.0, state["step"] / max(1, state["steps"]))
         if state["stage"] == PREPARING:
             return PREPARING_SHARE * done
-        if state["stage"] not in STAGE_ENDS:
+        if state["stage"] not in self._stage_ends:
             return 0.0
-        ends = list(STAGE_ENDS.values())
-        place = list(STAGE_ENDS).index(state["stage"])
+        ends = list(self._stage_ends.values())
+        place = list(self._stage_ends).index(state["stage"])
         begin = ends[place - 1] if place else 0.0
         in_round = begin + (ends[place] - begin) * done
         return PREPARING_SHARE + (1.0 - PREPARING_SHARE) * (round_ - 1 + in_round) / self._rounds

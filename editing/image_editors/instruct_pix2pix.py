@@ -14,13 +14,12 @@ What Instruct-NeuralTalker does, and what is chosen here:
 
 from __future__ import annotations
 
-import textwrap
 from dataclasses import dataclass
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from editing.diffusion_pipeline import load_pipeline
 from editing.image_editors.editor import check_pictures
 from renderer.errors import BadInput
 
@@ -37,7 +36,6 @@ DEFAULT_MODEL = "timbrooks/instruct-pix2pix"
 DEVICES = ("auto", "cpu", "cuda")
 CONDITIONED_CHANNELS = 8
 """Of the UNet's input: the noisy latent's four beside the condition's."""
-REASON_LETTERS = 160
 
 
 @dataclass(frozen=True)
@@ -204,36 +202,16 @@ def _pictures(decoded: Float[Tensor, "n 3 H W"], height: int, width: int) -> UIn
 
 
 def _load(model: str) -> Any:
-    try:
-        from diffusers import StableDiffusionInstructPix2PixPipeline
-    except ImportError as error:
-        raise BadInput("the editor ip2p needs diffusers: pip install visavis[editing]") from error
-    folder = Path(model).expanduser()
-    is_path = model.startswith((".", "~", "/")) or "\\" in model or model.count("/") != 1
-    if is_path and not folder.is_dir():
-        raise BadInput(
-            f"image editor {model}: no such folder; wanted is one with a diffusers pipeline, or a hub name such as {DEFAULT_MODEL}"
-        )
-    if folder.is_dir() and not (folder / "model_index.json").is_file():
-        raise BadInput(f"image editor {model}: the folder has no model_index.json; diffusers' save_pretrained writes one")
-    load: Any = StableDiffusionInstructPix2PixPipeline.from_pretrained
-    try:
-        pipeline = load(
-            str(folder) if folder.is_dir() else model,
-            safety_checker=None,
-            feature_extractor=None,
-            requires_safety_checker=False,
-        )
-    except Exception as error:  # diffusers, huggingface_hub and safetensors raise what they like
-        reason = textwrap.shorten(str(error), REASON_LETTERS, placeholder=" …")
-        raise BadInput(
-            f"image editor {model}: cannot be loaded ({type(error).__name__}: {reason}); wanted is an InstructPix2Pix pipeline in a folder "
-            f"or on a hub that can be reached, such as {DEFAULT_MODEL}; the editor builtin needs no download"
-        ) from error
+    pipeline = load_pipeline(
+        "StableDiffusionInstructPix2PixPipeline",
+        model,
+        asked=f"image editor {model}",
+        wanted=f"an InstructPix2Pix pipeline in a folder or on a hub that can be reached, such as {DEFAULT_MODEL}",
+        otherwise="the editor builtin needs no download",
+    )
     channels = int(pipeline.unet.config.in_channels)
     if channels != CONDITIONED_CHANNELS:
         raise BadInput(f"image editor {model}: its UNet takes {channels} channels, InstructPix2Pix takes {CONDITIONED_CHANNELS}")
-    pipeline.set_progress_bar_config(disable=True)
     return pipeline
 
 

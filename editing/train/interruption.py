@@ -29,6 +29,11 @@ class InterruptBetweenSteps:
         if self._previous is not None:
             signal.signal(signal.SIGINT, self._previous)
 
+    @property
+    def asked(self) -> bool:
+        """Whether the next `check` raises."""
+        return self._asked
+
     def check(self) -> None:
         """Raise the KeyboardInterrupt that was asked for."""
         if self._asked:

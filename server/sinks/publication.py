@@ -1,4 +1,4 @@
-"""Publications: a performance sent to a stream server (RTMP, SRT), with new tries whenever the connection is lost.
+"""Publications: a performance sent to a stream server (RTMP, SRT; WHIP: see `whip`), with new tries whenever the connection is lost.
 
 connecting ──► live ──► waiting ──► connecting …      ended: somebody asked for it; failed: MAX_TRIES in a row came to nothing
      └───────────────────┘
@@ -6,6 +6,7 @@ connecting ──► live ──► waiting ──► connecting …      ended:
 
 from __future__ import annotations
 
+import abc
 import asyncio
 import logging
 import secrets
@@ -15,9 +16,11 @@ from urllib.parse import urlsplit
 from pydantic import BaseModel
 
 from renderer.errors import BadInput, VisavisError
+from server.ice import IceServers
 from server.sinks.encoder_messages import EncoderEnded, EncoderOptions
 from server.sinks.encoder_process import EncoderProcess
 from server.sinks.formats import choose_codecs, ffmpeg_with_srt
+from server.sinks.whip_client import WHIP, WhipTarget
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -38,6 +41,7 @@ LIVE_AFTER_S = 2.0
 """Media that have left for so long: the connection is there, and the next fault begins a new count of tries."""
 MAX_ADDRESS = 1000
 MAX_REMEMBERED = 100
+NO_SERVERS = IceServers()
 
 PublicationState = Literal["connecting", "live", "waiting", "ended", "failed"]
 
@@ -62,6 +66,9 @@ class PublicationInfo(BaseModel):
 
 def check_address(url: str) -> str:
     """The address to publish to. Raises BadInput in one line, which shows no secret."""
+    if url.startswith(WHIP):
+        WhipTarget.parse(url)
+        return url
     try:
         parts = urlsplit(url)
         has_place = bool(parts.hostname) and parts.port != 0
@@ -70,7 +77,7 @@ def check_address(url: str) -> str:
     scheme = parts.scheme
     if scheme not in CONTAINERS:
         raise BadInput(
-            f"publish {_shown_scheme(url)!r}: an address that begins with {', '.join(f'{s}://' for s in CONTAINERS)} is possible"
+            f"publish {_shown_scheme(url)!r}: an address that begins with {', '.join(f'{s}://' for s in CONTAINERS)} or {WHIP} is possible"
         )
     if not has_place or len(url) > MAX_ADDRESS or any(character.isspace() or not character.isprintable() for character in url):
         raise BadInput(f"publish {scheme!r}: {scheme}://host:port/… was expected")
@@ -82,6 +89,8 @@ def check_address(url: str) -> str:
 
 def shown_address(url: str) -> str:
     """For logs and lists: stream keys, passwords and queries are secrets."""
+    if url.startswith(WHIP):
+        return WHIP + shown_address(url.removeprefix(WHIP))
     parts = urlsplit(url)
     host = f"[{parts.hostname}]" if ":" in (parts.hostname or "") else parts.hostname
     folders = [folder for folder in parts.path.split("/") if folder]
@@ -93,7 +102,7 @@ def _shown_scheme(url: str) -> str:
     return url.split(":")[0][:20]
 
 
-class Publication:
+class Publication(abc.ABC):
     """A sink that sends to one address, and goes on trying."""
 
     def __init__(self, url: str, session: str) -> None:
@@ -105,8 +114,6 @@ class Publication:
         self._state: PublicationState = "connecting"
         self._reason: str | None = None
         self._tries = 0
-        self._dropped_before = 0
-        self._encoder: EncoderProcess | None = None
         self._stopping = asyncio.Event()
         self._task: asyncio.Task[None] | None = None
 
@@ -114,15 +121,31 @@ class Publication:
         """`on_end` is called once, when it has ended or given up."""
         self._task = asyncio.create_task(self._run(on_end))
 
+    @abc.abstractmethod
     def put(self, media: Media) -> None:
         """See `Sink.put`; what comes while there is no connection is left out."""
-        if self._encoder is not None:
-            self._encoder.put(media)
+
+    @abc.abstractmethod
+    async def _connect(self) -> tuple[str, bool]:
+        """One connection, from its beginning to its end: why it ended, and whether it had held. Raises BadInput where another one would end
+        the same way. Returns soon after `_finish`."""
+
+    @abc.abstractmethod
+    def _finish(self) -> None:
+        """Let the connection end."""
+
+    @property
+    @abc.abstractmethod
+    def _is_live(self) -> bool:
+        """Whether media leave over the connection that is being tried."""
+
+    @property
+    def _dropped_pictures(self) -> int:
+        return 0
 
     async def aclose(self) -> None:
         self._stopping.set()
-        if self._encoder is not None:
-            self._encoder.finish()
+        self._finish()
         if self._task is not None:
             await asyncio.wait({self._task}, timeout=CLOSE_TIMEOUT_S)
             self._task.cancel()
@@ -130,25 +153,19 @@ class Publication:
 
     @property
     def info(self) -> PublicationInfo:
-        state = self._state
-        if state == "connecting" and self._encoder is not None and self._encoder.progress.seconds > 0:
-            state = "live"
-        dropped = self._dropped_before + (self._encoder.dropped_pictures if self._encoder else 0)
         return PublicationInfo(
             id=self.id,
             session=self._session,
             url=self.shown_url,
-            state=state,
+            state="live" if self._state == "connecting" and self._is_live else self._state,
             tries=self._tries,
-            dropped_pictures=dropped,
+            dropped_pictures=self._dropped_pictures,
             reason=self._reason,
         )
 
     async def _run(self, on_end: Callable[[Publication], None]) -> None:
         try:
-            # Looks for a program, which takes a moment at the first time.
-            options = await asyncio.to_thread(_options, self.url)
-            self._state = await self._keep_trying(options)
+            self._state = await self._keep_trying()
         except BadInput as error:
             self._state, self._reason = "failed", str(error)
         finally:
@@ -158,20 +175,17 @@ class Publication:
                 logger.error("publishing to %s has ended: %s", self.shown_url, self._reason)
             on_end(self)
 
-    async def _keep_trying(self, options: EncoderOptions) -> PublicationState:
+    async def _keep_trying(self) -> PublicationState:
         pause_s = FIRST_PAUSE_S
         while not self._stopping.is_set():
             self._tries += 1
             self._state = "connecting"
-            self._encoder = encoder = EncoderProcess(options)
-            end = await encoder.run()
-            self._dropped_before += encoder.dropped_pictures
-            self._encoder = None
+            reason, has_held = await self._connect()
             if self._stopping.is_set():
                 break
-            if encoder.progress.seconds >= LIVE_AFTER_S:
+            if has_held:
                 self._tries, pause_s = 0, FIRST_PAUSE_S
-            self._reason = "the connection was closed" if isinstance(end, EncoderEnded) else end.message
+            self._reason = reason
             if self._tries >= MAX_TRIES:
                 return "failed"
             self._state = "waiting"
@@ -181,6 +195,43 @@ class Publication:
             except asyncio.TimeoutError:
                 pause_s = min(LONGEST_PAUSE_S, 2 * pause_s)
         return "ended"
+
+
+class StreamPublication(Publication):
+    """Over RTMP or SRT, by an encoder's process."""
+
+    def __init__(self, url: str, session: str) -> None:
+        super().__init__(url, session)
+        self._options: EncoderOptions | None = None
+        self._encoder: EncoderProcess | None = None
+        self._dropped_before = 0
+
+    def put(self, media: Media) -> None:
+        if self._encoder is not None:
+            self._encoder.put(media)
+
+    async def _connect(self) -> tuple[str, bool]:
+        if self._options is None:
+            # Looks for a program, which takes a moment at the first time.
+            self._options = await asyncio.to_thread(_options, self.url)
+        self._encoder = encoder = EncoderProcess(self._options)
+        end = await encoder.run()
+        self._dropped_before += encoder.dropped_pictures
+        self._encoder = None
+        reason = "the connection was closed" if isinstance(end, EncoderEnded) else end.message
+        return reason, encoder.progress.seconds >= LIVE_AFTER_S
+
+    def _finish(self) -> None:
+        if self._encoder is not None:
+            self._encoder.finish()
+
+    @property
+    def _is_live(self) -> bool:
+        return self._encoder is not None and self._encoder.progress.seconds > 0
+
+    @property
+    def _dropped_pictures(self) -> int:
+        return self._dropped_before + (self._encoder.dropped_pictures if self._encoder else 0)
 
 
 def _options(url: str) -> EncoderOptions:
@@ -209,12 +260,21 @@ def _options(url: str) -> EncoderOptions:
 class Publications:
     """All publications of a server."""
 
-    def __init__(self) -> None:
+    def __init__(self, ice: IceServers = NO_SERVERS) -> None:
+        """`ice`: for connections by WHIP."""
+        self._ice = ice
         self._known: dict[str, Publication] = {}
 
     def make(self, url: str, session: str) -> Publication:
         """One that has not begun: see `Publication.start`. Raises BadInput."""
-        publication = Publication(url, session)
+        publication: Publication
+        if url.startswith(WHIP):
+            # Brings aiortc, which is loaded while the render worker starts.
+            from server.sinks.whip import WhipPublication
+
+            publication = WhipPublication(url, session, self._ice)
+        else:
+            publication = StreamPublication(url, session)
         self._known[publication.id] = publication
         for old in [name for name, known in self._known.items() if known.info.state in ("ended", "failed")][:-MAX_REMEMBERED]:
             del self._known[old]

@@ -26,6 +26,8 @@ from server.sinks.sink import PictureSlot, VoiceQueue
 from server.timeline import VOICE_RATE_HZ
 
 if TYPE_CHECKING:
+    from collections.abc import Container
+
     from aiortc import RTCPeerConnection
 
     from server.media import Media
@@ -43,10 +45,11 @@ class WebRtcSink:
         """`voice_lead_s`: how much before its time the performance gives the voice away."""
         self.pictures, self.voice = PictureTrack(), VoiceTrack(voice_lead_s)
 
-    def add_tracks(self, peer: RTCPeerConnection, with_voice: bool = True) -> None:
-        """Send over this connection."""
-        for track in (self.pictures, self.voice) if with_voice else (self.pictures,):
-            report_presentation_times(peer.addTrack(track), track.log)
+    def add_tracks(self, peer: RTCPeerConnection, kinds: Container[str] = ("video", "audio")) -> None:
+        """Send over this connection, those of these kinds."""
+        for track in (self.pictures, self.voice):
+            if track.kind in kinds:
+                report_presentation_times(peer.addTrack(track), track.log)
 
     def put(self, media: Media) -> None:
         if isinstance(media, TimedPicture):

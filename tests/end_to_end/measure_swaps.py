@@ -53,12 +53,14 @@ WATCH = """([left, top, right, bottom]) => {
   const video = document.querySelector("video"), seen = (window.__swaps = { pictures: [], requests: [] });
   const canvas = new OffscreenCanvas(8, 8), context = canvas.getContext("2d", { willReadFrequently: true });
   const look = (now, metadata) => {
+    // Looking takes a moment that the picture does not: it is on the screen already.
+    const shown = performance.now();
     const { videoWidth: w, videoHeight: h } = video;
     context.drawImage(video, left * w, top * h, (right - left) * w, (bottom - top) * h, 0, 0, 8, 8);
     const { data } = context.getImageData(0, 0, 8, 8);
     let [red, blue] = [0, 0];
     for (let i = 0; i < data.length; i += 4) { red += data[i]; blue += data[i + 2]; }
-    seen.pictures.push([performance.now(), metadata.rtpTimestamp, (red - blue) / 64]);
+    seen.pictures.push([shown, metadata.rtpTimestamp, (red - blue) / 64]);
     video.requestVideoFrameCallback(look);
   };
   video.requestVideoFrameCallback(look);

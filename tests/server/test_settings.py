@@ -6,6 +6,7 @@ import pytest
 
 from renderer.errors import BadInput
 from server.settings import ServerSettings, read_settings
+from server.udp_ports import UdpPorts
 
 
 def test_settings_default_to_this_machine_only() -> None:
@@ -16,10 +17,13 @@ def test_settings_default_to_this_machine_only() -> None:
 
 def test_settings_from_a_file_yield_to_flags(tmp_path: Path) -> None:
     config = tmp_path / "server.yaml"
-    config.write_text("port: 9000\nsize: 256\nmax_sessions: auto\nice_servers: [stun:a:1, stun:b:2]\ntoken: secret\n")
+    config.write_text(
+        "port: 9000\nsize: 256\nmax_sessions: auto\nice_servers: [stun:a:1, stun:b:2]\nice_ports: 50000-50100\ntoken: secret\n"
+    )
     settings = read_settings(["--config", str(config), "--size", "auto", "--latency-ms", "250"])
     assert (settings.port, settings.size, settings.max_sessions, settings.latency_ms) == (9000, None, None, 250.0)
     assert settings.ice_servers == ("stun:a:1", "stun:b:2")
+    assert settings.ice_ports == UdpPorts(50_000, 50_100)
     assert settings.token == "secret"
 
 
@@ -40,6 +44,9 @@ def test_settings_from_a_file_yield_to_flags(tmp_path: Path) -> None:
         (["--avatars", "nowhere"], "'nowhere': not a folder"),
         (["--token", ""], "protects nothing"),
         (["--ice-servers", "http://a"], "stun:host:port"),
+        (["--ice-servers", "turn:a"], "needs turn_secret"),
+        (["--ice-ports", "50000"], "two port numbers"),
+        (["--ice-ports", "80-90"], "1024 <= FIRST"),
         (["--publish", "http://a/b"], "rtmp://"),
         (["--publish", "srt://a:1,srt://b"], "srt://host:port"),
         (["--recording-minutes", "0"], "more than 0"),

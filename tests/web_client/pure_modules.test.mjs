@@ -6,6 +6,7 @@ import { FIRST_DELAY_MS, JITTER, LONGEST_DELAY_MS, backoffMs } from "../../web_c
 import { FigureBook, FrameRate, median } from "../../web_client/js/figures.js";
 import { meterPosition, rmsDbfs } from "../../web_client/js/level_meter.js";
 import { countdownText, durationText, editState, effortText, figureTexts, noticeFor, statusFor } from "../../web_client/js/messages.js";
+import { countCandidates, whyNoMedia } from "../../web_client/js/media_path.js";
 import { codeOfError } from "../../web_client/js/microphone.js";
 import { DEFAULT_SETTINGS, parseSettings } from "../../web_client/js/settings.js";
 import { endpoints } from "../../web_client/js/signalling.js";
@@ -121,9 +122,33 @@ test("stored settings of another shape become the defaults", () => {
   assert.deepEqual(parseSettings('{"voice":false,"avatar":"b"}'), { ...DEFAULT_SETTINGS, voice: false, avatar: "b" });
 });
 
+const HOST = "a=candidate:1 1 udp 2113937151 192.0.2.1 50000 typ host generation 0\r\n";
+const RELAY = "a=candidate:2 1 udp 41885439 198.51.100.9 50001 typ relay raddr 0.0.0.0 rport 0\r\n";
+const relay = [{ urls: "turn:turn.example.org?transport=tcp" }];
+
+test("candidates are counted, all or of one type", () => {
+  assert.equal(countCandidates("v=0\r\n"), 0);
+  assert.equal(countCandidates("v=0\r\n" + HOST + RELAY), 2);
+  assert.equal(countCandidates("v=0\r\n" + HOST + RELAY, "relay"), 1);
+});
+
+test("a connection that found no way is explained by what each side had", () => {
+  const attempt = { offer: HOST, answer: HOST, servers: [], complaints: [] };
+  const why = (more) => whyNoMedia({ ...attempt, ...more });
+  assert.equal(why({}), "no_media_path");
+  assert.equal(why({ offer: "v=0" }), "no_address");
+  assert.equal(why({ answer: "v=0" }), "no_candidates");
+  assert.equal(why({ answer: null }), "no_media_path");
+  assert.equal(why({ servers: [{ urls: "stun:a" }], complaints: [{ url: "stun:a", code: 701 }] }), "no_media_path");
+  assert.equal(why({ servers: relay }), "relay_unreachable");
+  assert.equal(why({ servers: relay, complaints: [{ url: relay[0].urls, code: 701 }] }), "relay_unreachable");
+  assert.equal(why({ servers: relay, complaints: [{ url: relay[0].urls, code: 701 }, { url: relay[0].urls, code: 401 }] }), "relay_refused");
+  assert.equal(why({ servers: relay, offer: HOST + RELAY }), "no_way_by_relay");
+});
+
 test("every failure has a title, a text and its own words", () => {
-  const serverCodes = ["busy", "bad_message", "bad_sdp", "unknown_avatar", "unauthorised", "internal"];
-  const pageCodes = ["lost", "stalled", "stopped", "unreachable", "no_media_path", "gave_up", "gave_up_busy", "autoplay_blocked", "insecure_origin", "no_webrtc", "microphone_lost"];
+  const serverCodes = ["busy", "bad_message", "bad_sdp", "unknown_avatar", "unauthorised", "no_candidates", "internal"];
+  const pageCodes = ["lost", "stalled", "stopped", "unreachable", "no_media_path", "no_address", "relay_unreachable", "relay_refused", "no_way_by_relay", "gave_up", "gave_up_busy", "autoplay_blocked", "insecure_origin", "no_webrtc", "microphone_lost"];
   const micNames = ["NotAllowedError", "SecurityError", "NotFoundError", "OverconstrainedError", "NotReadableError", "AbortError", "TypeError"];
   const micCodes = micNames.map((name) => codeOfError({ name }));
   const fallback = noticeFor("never heard of").title;

@@ -10,6 +10,7 @@ import asyncio
 import contextlib
 import fractions
 import math
+import re
 import sys
 import threading
 import time
@@ -52,7 +53,7 @@ PIPELINE_LATENCY_MS = 180.0
 CLOSE_GOING_AWAY = 1001
 PATIENCE_S = 10.0
 
-Mode = Literal["serve", "busy", "unauthorised", "bad_sdp", "no_pictures"]
+Mode = Literal["serve", "busy", "unauthorised", "bad_sdp", "no_pictures", "no_way", "no_ports"]
 Picture = Callable[[int], UInt8[np.ndarray, "height width 3"]]
 T = TypeVar("T")
 
@@ -129,6 +130,7 @@ class ScriptedServer:
         self.avatars = [{"name": "presenter", "title": "Presenter", "subject": "synthetic"}]
         self.is_mute = False
         """Whether it has stopped answering, with its sockets and media as they are."""
+        self.ice_servers: list[dict[str, str | None]] = []
         self.received: list[dict[str, Any]] = []
         self.recording: dict[str, Any] = {}
         self.recording_refusal: str | None = None
@@ -299,12 +301,14 @@ class ScriptedServer:
         first = offered[0]["name"]
         state = {"type": "state", "avatar": first, "voice": True, "smoothing": 0.3, "omega": 0.8, "size": PICTURE_PX, "loading": None}
         hello = {"type": "hello", "version": "test", "avatars": offered, "default_avatar": first, "size": PICTURE_PX, "fps": FPS}
-        await socket.send_json({**hello, "busy": self.mode == "busy"})
+        await socket.send_json({**hello, "busy": self.mode == "busy", "ice_servers": self.ice_servers})
         while True:
             message = await socket.receive_json()
             self.received.append(message)
             if message["type"] == "offer" and self.mode == "bad_sdp":
                 await socket.send_json({"type": "error", "code": "bad_sdp", "message": "no codec in common"})
+            elif message["type"] == "offer" and self.mode == "no_ports":
+                await socket.send_json({"type": "error", "code": "no_candidates", "message": "no free UDP port"})
             elif message["type"] == "offer":
                 state["avatar"] = message["avatar"] or first
                 await socket.send_json({"type": "answer", "sdp": await self._answer(peer, message["sdp"]), "session": "s1",
@@ -330,7 +334,9 @@ class ScriptedServer:
                 transceiver.sender.replaceTrack(PictureTrack(self.picture))
                 transceiver.direction = "sendonly"
         await peer.setLocalDescription(await peer.createAnswer())
-        return str(peer.localDescription.sdp)
+        answer = str(peer.localDescription.sdp)
+        # With another password than this side has, nothing that the page sends is answered.
+        return re.sub(r"a=ice-pwd:\S+", "a=ice-pwd:" + 24 * "x", answer) if self.mode == "no_way" else answer
 
     async def _send_stats(self, socket: WebSocket) -> None:
         while True:

@@ -380,6 +380,46 @@ def test_server_that_never_answers_is_tried_again(open_page: PageOpener) -> None
     open_page.complaints.clear()
 
 
+LESS_PATIENCE = "const set = window.setTimeout; window.setTimeout = (work, ms, ...more) => set(work, ms === 12000 ? 1500 : ms, ...more);"
+CLOSED_RELAY = {"urls": "turn:127.0.0.1:9?transport=tcp", "username": "a", "credential": "b"}
+
+
+def test_connection_that_finds_no_way_says_so_and_is_tried_again(open_page: PageOpener, server: ScriptedServer) -> None:
+    server.mode = "no_way"
+    page = open_page(script=LESS_PATIENCE)
+    start_button(page).click()
+    expect(notice(page)).to_contain_text("Picture and sound do not get through")
+    expect(notice(page)).to_contain_text("lets no UDP pass")
+    server.mode = "serve"
+    notice(page).get_by_role("button", name="Try now").click()
+    expect(status(page)).to_have_text(re.compile("^Live"))
+
+
+def test_relay_that_does_not_answer_is_named(open_page: PageOpener, server: ScriptedServer) -> None:
+    server.mode, server.ice_servers = "no_way", [CLOSED_RELAY]
+    page = open_page(script=LESS_PATIENCE)
+    start_button(page).click()
+    expect(notice(page)).to_contain_text("The relay does not answer")
+
+
+def test_server_without_a_free_port_is_named(open_page: PageOpener, server: ScriptedServer) -> None:
+    server.mode = "no_ports"
+    page = open_page()
+    start_button(page).click()
+    expect(notice(page)).to_contain_text("The server has no free port for you")
+
+
+def test_ice_servers_of_the_server_are_used(open_page: PageOpener, server: ScriptedServer) -> None:
+    server.ice_servers = [{"urls": "stun:127.0.0.1:9", "username": None, "credential": None}, CLOSED_RELAY]
+    page = open_page()
+    go_live(page)
+    assert page.evaluate("visavis.session.peer.getConfiguration().iceServers.map((server) => [server.urls, server.username])") == [
+        [["stun:127.0.0.1:9"], ""],
+        [["turn:127.0.0.1:9?transport=tcp"], "a"],
+    ]
+    expect(page.locator("video")).to_be_visible()
+
+
 FASTER_PINGS = "const set = setInterval; window.setInterval = (work, ms) => set(work, ms >= 2000 ? ms / 5 : ms);"
 
 

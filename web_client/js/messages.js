@@ -84,7 +84,32 @@ const NOTICES = {
   },
   no_media_path: {
     title: "Picture and sound do not get through",
-    text: "The server answers, but a firewall or VPN between it and you seems to block UDP. The page keeps trying.",
+    text: "The server answers, but a router, firewall or VPN between it and you lets no UDP pass. Another network may do; whoever runs the server can add a relay (its setting ice_servers). The page keeps trying.",
+    action: TRY_NOW,
+  },
+  no_address: {
+    title: "The browser gives no network address away",
+    text: "A privacy setting or an extension blocks WebRTC. Allow it for this page. The page keeps trying.",
+    action: TRY_NOW,
+  },
+  no_candidates: {
+    title: "The server has no free port for you",
+    text: "It found no network address or no free UDP port (its setting ice_ports). The page keeps trying.",
+    action: TRY_NOW,
+  },
+  relay_unreachable: {
+    title: "The relay does not answer",
+    text: "There is no direct way to the server, and its relay (TURN) was not reached from here. Whoever runs the server can look at the setting ice_servers; over TCP (?transport=tcp) it may get through. The page keeps trying.",
+    action: TRY_NOW,
+  },
+  relay_refused: {
+    title: "The relay lets nobody in",
+    text: "It (TURN) refused the server's name and password. Whoever runs the server can look at the setting turn_secret, and at the clocks of both. The page keeps trying.",
+    action: TRY_NOW,
+  },
+  no_way_by_relay: {
+    title: "The relay does not reach the server",
+    text: "You reach the relay (TURN), but nothing comes back from the server through it. Whoever runs both can open the relay's ports for the server. The page keeps trying.",
     action: TRY_NOW,
   },
   internal: {
@@ -207,6 +232,9 @@ const STAGES = {
   torso: "learning the shoulders",
   patches: "learning the detail",
   "lip patches": "learning the lips",
+  "prior pictures": "drawing the model's own pictures",
+  "fine-tuning": "teaching the model this face",
+  distillation: "learning from the model",
   stopping: "stopping after this step",
 };
 

@@ -13,10 +13,13 @@
  */
 
 import { backoffMs } from "./backoff.js";
+import { whyNoMedia } from "./media_path.js";
 import { SessionError, Signalling } from "./signalling.js";
 
 /** Without trickle ICE the offer waits for the candidates, but not for a slow network interface. */
 const GATHERING_TIMEOUT_MS = 1000;
+/** A relay is asked twice, and may be far away. */
+const RELAY_GATHERING_TIMEOUT_MS = 4000;
 const ANSWER_TIMEOUT_MS = 15_000;
 const MEDIA_TIMEOUT_MS = 12_000;
 /** WebRTC's own "disconnected" often heals by itself; after this long it counts as lost. */
@@ -162,12 +165,22 @@ export class Session extends EventTarget {
     const signalling = (this.#signalling = new Signalling(this.#where));
     signalling.addEventListener("closed", ({ detail: error }) => isCurrent() && this.#lose(error));
     signalling.addEventListener("message", ({ detail: message }) => isCurrent() && this.#hear(message));
-    const peer = this.#openPeer(isCurrent);
+    let peer = this.#openPeer(isCurrent, []);
     // The browser finds its addresses while the server greets.
-    const [hello] = await Promise.all([signalling.hello(), describe(peer)]);
+    const [hello] = await Promise.all([signalling.hello(), describe(peer, GATHERING_TIMEOUT_MS)]);
     if (!isCurrent()) return;
     this.#tell("hello", hello);
     if (hello.busy) throw new SessionError("busy");
+    const servers = hello.ice_servers ?? [];
+    const complaints = [];
+    if (servers.length > 0) {
+      // Only now is it known whom to ask for the addresses that others see; that needs a connection of its own.
+      peer.close();
+      peer = this.#openPeer(isCurrent, servers);
+      peer.addEventListener("icecandidateerror", ({ url, errorCode }) => complaints.push({ url: url ?? "", code: errorCode }));
+      await describe(peer, RELAY_GATHERING_TIMEOUT_MS);
+      if (!isCurrent()) return;
+    }
     if (!hello.avatars.some((avatar) => avatar.name === this.#wishes.avatar)) this.#wishes.avatar = null;
 
     const answer = reply(signalling, "answer", ANSWER_TIMEOUT_MS);
@@ -187,12 +200,14 @@ export class Session extends EventTarget {
     } catch (error) {
       throw new SessionError("bad_sdp", error.message);
     }
-    await connected(peer);
+    await connected(peer, () => whyNoMedia({ offer: peer.localDescription.sdp, answer: sdp, servers, complaints }));
     if (isCurrent()) this.#goLive();
   }
 
-  #openPeer(isCurrent) {
-    const peer = (this.peer = new RTCPeerConnection({ iceServers: [] }));
+  #openPeer(isCurrent, servers) {
+    // A server without credentials has null where the browser wants nothing at all.
+    const iceServers = servers.map(({ urls, username, credential }) => (username ? { urls, username, credential } : { urls }));
+    const peer = (this.peer = new RTCPeerConnection({ iceServers }));
     peer.addTrack(this.#track);
     peer.addTransceiver("video", { direction: "recvonly" });
     this.#control = peer.createDataChannel("control");
@@ -291,22 +306,22 @@ export class Session extends EventTarget {
 }
 
 /** Makes the offer; returns when all candidates are in it, or no more are waited for. */
-async function describe(peer) {
+async function describe(peer, timeoutMs) {
   await peer.setLocalDescription();
   await new Promise((resolve) => {
     if (peer.iceGatheringState === "complete") return resolve();
     peer.addEventListener("icegatheringstatechange", () => peer.iceGatheringState === "complete" && resolve());
-    setTimeout(resolve, GATHERING_TIMEOUT_MS);
+    setTimeout(resolve, timeoutMs);
   });
 }
 
-/** Media flow, or cannot. */
-function connected(peer) {
+/** Media flow, or cannot; `why` then says for which reason. */
+function connected(peer, why) {
   return new Promise((resolve, reject) => {
-    const timer = setTimeout(() => reject(new SessionError("no_media_path")), MEDIA_TIMEOUT_MS);
+    const timer = setTimeout(() => reject(new SessionError(why())), MEDIA_TIMEOUT_MS);
     const look = () => {
       if (peer.connectionState === "connected") resolve();
-      else if (peer.connectionState === "failed") reject(new SessionError("no_media_path"));
+      else if (peer.connectionState === "failed") reject(new SessionError(why()));
       else return;
       clearTimeout(timer);
     };

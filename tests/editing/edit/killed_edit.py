@@ -1,5 +1,6 @@
-"""`python -m tests.editing.edit.killed_edit SOURCE FOLDER KILLS`: one edit undisturbed, and one killed KILLS times; prints JSON.
+"""`python -m tests.editing.edit.killed_edit SOURCE FOLDER KILLS [MODEL]`: one edit undisturbed, and one killed KILLS times; prints JSON.
 
+With the folder of a Stable Diffusion pipeline it is an edit by score distillation, else one by instruction.
 Every other time it kills itself at a file that it writes, before that has its name or after; else it is killed from outside at a random
 time. Each run is a fork of this process, made before torch has started any thread, so that only one import of everything is waited for.
 """
@@ -14,7 +15,8 @@ import sys
 import time
 from pathlib import Path
 
-from editing.edit.job import EditJob, EditRequest, job_folder
+from editing.edit.job import EditJob, EditRequest
+from editing.edit.job_folder import job_folder
 from editing.edit.optimise import OptimisationSteps
 from editing.edit.schedule import EditSchedule
 from editing.image_editors.guide import Guide
@@ -23,7 +25,9 @@ from renderer.avatar_file import file_sha256, load_avatar
 from tests.editing.edit.conftest import Redder, completed_without_landmarks
 
 REQUEST = EditRequest("red", EditSchedule(rounds=2, frames=4), OptimisationSteps(6, 4, 6, 6), threads=1)
-NAME, FILES = "red.avatar", 30
+NAME = "red.avatar"
+FILES = {"instruct": 30, "vt-sds": 34}
+"""About as many are written in a whole edit."""
 ALLOWED = {NAME, "red.preview.png", "red.edit", ".red.edit.removed"}
 
 
@@ -44,15 +48,32 @@ def kill_at_file(number: int) -> None:
     Path.replace = replace  # type: ignore[method-assign, assignment]
 
 
-def begin(source: Path, folder: Path, file_number: int = 0) -> int:
+def run_edit(source: Path, out: Path, model: Path | None) -> None:
+    """Start or go on with the edit."""
+    avatar, encoder = load_avatar(source), AudioEncoder.bundled()
+    if model is None:
+        Guide.completed = completed_without_landmarks  # type: ignore[method-assign]
+        EditJob(source, avatar, out, REQUEST, Redder(), encoder).run(lambda _: None)
+        return
+    import torch
+
+    from editing.score_distillation import job
+    from editing.score_distillation.latent_diffusion import LatentDiffusion
+    from tests.editing.score_distillation.conftest import BRIEF
+
+    job.SAVE_EVERY_S = 0.0  # every step is a place to be killed at
+    request = job.DistillationRequest("red man", "man", BRIEF, threads=1)
+    pipeline = LatentDiffusion.load(str(model), torch.device("cpu"))
+    job.DistillationJob(source, avatar, out, request, pipeline, encoder).run(lambda _: None)
+
+
+def begin(source: Path, folder: Path, model: Path | None, file_number: int = 0) -> int:
     """Start or go on with the edit in a process of its own; returns its id."""
     child = os.fork()
     if child == 0:
         if file_number:
             kill_at_file(file_number)
-        Guide.completed = completed_without_landmarks  # type: ignore[method-assign]
-        job = EditJob(source, load_avatar(source), folder / NAME, REQUEST, Redder(), AudioEncoder.bundled())
-        job.run(lambda _: None)
+        run_edit(source, folder / NAME, model)
         os._exit(0)
     return child
 
@@ -65,12 +86,16 @@ def oddities(folder: Path, whole: str) -> list[str]:
     return found
 
 
-def main(source: Path, parent: Path, kills: int) -> None:
+def main(source: Path, parent: Path, kills: int, model: Path | None = None) -> None:
+    if model is not None:  # imported once, before the forks
+        from diffusers import StableDiffusionPipeline  # noqa: F401
+
+        import editing.score_distillation.job  # noqa: F401
     undisturbed, disturbed = parent / "undisturbed", parent / "disturbed"
     for folder in (undisturbed, disturbed):
         folder.mkdir()
     began = time.monotonic()
-    _, status = os.waitpid(begin(source, undisturbed), 0)
+    _, status = os.waitpid(begin(source, undisturbed, model), 0)
     assert status == 0, status
     whole_s, whole = time.monotonic() - began, file_sha256(undisturbed / NAME)
     chance = random.Random(7)
@@ -79,7 +104,7 @@ def main(source: Path, parent: Path, kills: int) -> None:
     done = 0
     while done < kills:
         by_itself = done % 2 == 1
-        child = begin(source, disturbed, chance.randint(1, FILES) if by_itself else 0)
+        child = begin(source, disturbed, model, chance.randint(1, FILES["vt-sds" if model else "instruct"]) if by_itself else 0)
         if not by_itself:
             time.sleep(chance.uniform(0.1, 0.9) * whole_s)
             os.kill(child, signal.SIGKILL)
@@ -93,11 +118,11 @@ def main(source: Path, parent: Path, kills: int) -> None:
         if not os.WIFSIGNALED(status) and done < kills:
             assert status == 0, status
             (disturbed / NAME).unlink()  # it came to its end between two kills: once more from the beginning
-    _, status = os.waitpid(begin(source, disturbed), 0)
+    _, status = os.waitpid(begin(source, disturbed, model), 0)
     assert status == 0, status
     seen += oddities(disturbed, whole)
     print(json.dumps({"kills": done, "seen": seen, "stages": stages, "whole": whole, "resumed": file_sha256(disturbed / NAME)}))
 
 
 if __name__ == "__main__":
-    main(Path(sys.argv[1]), Path(sys.argv[2]), int(sys.argv[3]))
+    main(Path(sys.argv[1]), Path(sys.argv[2]), int(sys.argv[3]), *(Path(model) for model in sys.argv[4:]))

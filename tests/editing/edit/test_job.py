@@ -9,7 +9,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import pytest
 
-from editing.edit.job import EditJob, EditRequest, discard
+from editing.edit.job import EditJob, EditRequest
+from editing.edit.job_folder import discard
 from editing.edit.optimise import Learning, OptimisationSteps
 from editing.edit.originals import Moments
 from editing.edit.schedule import EditSchedule

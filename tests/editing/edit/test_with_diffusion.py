@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import pytest
 
-from editing.edit.job import EditJob, EditRequest, job_folder
+from editing.edit.job import EditJob, EditRequest
+from editing.edit.job_folder import job_folder
 from editing.edit.optimise import OptimisationSteps
 from editing.edit.schedule import EditSchedule
 from editing.image_editors import open_image_editor

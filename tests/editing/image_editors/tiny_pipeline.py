@@ -1,4 +1,4 @@
-"""An InstructPix2Pix pipeline of random weights, a few hundred kilobytes, written to a folder: nothing is downloaded."""
+"""An InstructPix2Pix or Stable Diffusion pipeline of random weights, a few hundred kilobytes, in a folder: nothing is downloaded."""
 
 from __future__ import annotations
 
@@ -11,10 +11,16 @@ if TYPE_CHECKING:
 MAX_WORDS = 16
 
 
-def write_tiny_pipeline(folder: Path, unet_channels: int = 8) -> Path:
-    """`unet_channels`: 8 for InstructPix2Pix, 4 for a plain Stable Diffusion."""
+def write_tiny_pipeline(folder: Path, unet_channels: int = 8, max_words: int = MAX_WORDS) -> Path:
+    """`unet_channels`: 8 for InstructPix2Pix, 4 for a plain Stable Diffusion. Pictures are 16 pixels, words are letters."""
     import torch
-    from diffusers import AutoencoderKL, PNDMScheduler, StableDiffusionInstructPix2PixPipeline, UNet2DConditionModel
+    from diffusers import (
+        AutoencoderKL,
+        PNDMScheduler,
+        StableDiffusionInstructPix2PixPipeline,
+        StableDiffusionPipeline,
+        UNet2DConditionModel,
+    )
     from transformers import CLIPTextConfig, CLIPTextModel
 
     torch.manual_seed(0)
@@ -44,7 +50,7 @@ def write_tiny_pipeline(folder: Path, unet_channels: int = 8) -> Path:
             intermediate_size=32,
             num_hidden_layers=1,
             num_attention_heads=2,
-            max_position_embeddings=MAX_WORDS,
+            max_position_embeddings=max_words,
             bos_token_id=0,
             eos_token_id=1,
             pad_token_id=1,
@@ -53,10 +59,11 @@ def write_tiny_pipeline(folder: Path, unet_channels: int = 8) -> Path:
     scheduler = PNDMScheduler(
         beta_start=0.00085, beta_end=0.012, beta_schedule="scaled_linear", steps_offset=1, set_alpha_to_one=False, skip_prk_steps=True
     )
-    pipeline = StableDiffusionInstructPix2PixPipeline(
+    make = StableDiffusionPipeline if unet_channels == 4 else StableDiffusionInstructPix2PixPipeline
+    pipeline = make(
         vae=vae,
         text_encoder=text,
-        tokenizer=_tokenizer(folder.parent / f"{folder.name}_words"),
+        tokenizer=tokenizer_of_letters(folder.parent / f"{folder.name}_words", max_words),
         unet=unet,
         scheduler=scheduler,
         safety_checker=None,
@@ -67,7 +74,7 @@ def write_tiny_pipeline(folder: Path, unet_channels: int = 8) -> Path:
     return folder
 
 
-def _tokenizer(folder: Path) -> object:
+def tokenizer_of_letters(folder: Path, max_words: int) -> object:
     """Letters, alone and at a word's end."""
     from transformers import CLIPTokenizer
 
@@ -76,4 +83,4 @@ def _tokenizer(folder: Path) -> object:
     words = ["<|startoftext|>", "<|endoftext|>", *letters, *(f"{letter}</w>" for letter in letters)]
     (folder / "vocab.json").write_text(json.dumps({word: k for k, word in enumerate(words)}), encoding="utf-8")
     (folder / "merges.txt").write_text("#version: 0.2\n", encoding="utf-8")
-    return CLIPTokenizer(str(folder / "vocab.json"), str(folder / "merges.txt"), model_max_length=MAX_WORDS)
+    return CLIPTokenizer(str(folder / "vocab.json"), str(folder / "merges.txt"), model_max_length=max_words)

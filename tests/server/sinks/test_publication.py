@@ -11,7 +11,14 @@ from renderer.errors import BadInput
 from server.media import TimedPicture
 from server.sinks import publication as publication_module
 from server.sinks.formats import ffmpeg_with_srt
-from server.sinks.publication import Publication, Publications, UnknownPublication, check_address, shown_address
+from server.sinks.publication import (
+    Publication,
+    Publications,
+    StreamPublication,
+    UnknownPublication,
+    check_address,
+    shown_address,
+)
 from tests.server.listening import free_port, srt_receiver, stalled_rtmp_server
 from tests.server.pretended_media import flashes_and_beeps
 
@@ -66,7 +73,7 @@ async def test_publication_tries_again_with_growing_pauses_and_gives_up(monkeypa
     monkeypatch.setattr(publication_module, "FIRST_PAUSE_S", 0.05)
     monkeypatch.setattr(publication_module, "LONGEST_PAUSE_S", 0.1)
     monkeypatch.setattr(publication_module, "MAX_TRIES", 3)
-    publication = Publication(f"rtmp://127.0.0.1:{free_port()}/live/key", "s")
+    publication = StreamPublication(f"rtmp://127.0.0.1:{free_port()}/live/key", "s")
     ended: list[Publication] = []
     publication.start(ended.append)
     await until(lambda: bool(ended), publication)
@@ -79,7 +86,7 @@ async def test_publication_tries_again_with_growing_pauses_and_gives_up(monkeypa
 async def test_publication_lets_a_stalled_connection_go(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("server.sinks.encoder_process.STALL_S", 1.0)
     with stalled_rtmp_server() as stalled:
-        publication = Publication(f"rtmp://127.0.0.1:{stalled.port}/live/key", "s")
+        publication = StreamPublication(f"rtmp://127.0.0.1:{stalled.port}/live/key", "s")
         publication.start(lambda _: None)
         await until(lambda: stalled.connections >= 2, publication, pace=3.0)
         assert publication.info.reason == "nothing was taken for 1 s"
@@ -93,7 +100,7 @@ async def test_publication_over_srt_arrives() -> None:
     assert ffmpeg_with_srt() is not None, "ffmpeg belongs to the tests' requirements"
     port = free_port(socket.SOCK_DGRAM)
     with srt_receiver(port) as received:
-        publication = Publication(f"srt://127.0.0.1:{port}", "s")
+        publication = StreamPublication(f"srt://127.0.0.1:{port}", "s")
         publication.start(lambda _: None)
         await until(lambda: len(received.pictures_s) >= 30, publication)
         assert publication.info.state == "live"

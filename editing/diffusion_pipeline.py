@@ -1,0 +1,44 @@
+"""A pipeline of diffusers from a hub name or a folder, or one clear line why it cannot be had."""
+
+from __future__ import annotations
+
+import textwrap
+from pathlib import Path
+from typing import Any
+
+from renderer.errors import BadInput
+
+REASON_LETTERS = 160
+
+
+def load_pipeline(kind: str, model: str, *, asked: str, wanted: str, otherwise: str = "") -> Any:
+    """The pipeline of diffusers' class `kind`, without safety checker and progress bars.
+
+    `asked`, `wanted` and `otherwise` are parts of the line that says why not: what the user named, what would be right, and what can be
+    had without a download. Raises BadInput.
+    """
+    try:
+        import diffusers
+
+        pipeline_class: Any = getattr(diffusers, kind)
+    except ImportError as error:
+        raise BadInput(f"{asked}: needs diffusers: pip install visavis[editing]") from error
+    folder = Path(model).expanduser()
+    is_path = model.startswith((".", "~", "/")) or "\\" in model or model.count("/") != 1
+    if is_path and not folder.is_dir():
+        raise BadInput(f"{asked}: no such folder; wanted is {wanted}")
+    if folder.is_dir() and not (folder / "model_index.json").is_file():
+        raise BadInput(f"{asked}: the folder has no model_index.json; diffusers' save_pretrained writes one")
+    try:
+        pipeline = pipeline_class.from_pretrained(
+            str(folder) if folder.is_dir() else model,
+            safety_checker=None,
+            feature_extractor=None,
+            requires_safety_checker=False,
+        )
+    except Exception as error:  # diffusers, huggingface_hub and safetensors raise what they like
+        reason = textwrap.shorten(str(error), REASON_LETTERS, placeholder=" …")
+        line = f"{asked}: cannot be loaded ({type(error).__name__}: {reason}); wanted is {wanted}"
+        raise BadInput(f"{line}; {otherwise}" if otherwise else line) from error
+    pipeline.set_progress_bar_config(disable=True)
+    return pipeline
