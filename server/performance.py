@@ -50,7 +50,6 @@ if TYPE_CHECKING:
     from server.messages import ErrorCode, ServerMessage
     from server.metrics import Metrics
     from server.microphone import SoundBlock
-    from server.pictures import Picture
     from server.render_process import RenderProcess
     from server.text_to_speech import TextToSpeech
     from server.worker_messages import AvatarChosen, AvatarRefused, FrameReady
@@ -126,7 +125,7 @@ class Performance:
         self.speech = SpeechQueue()
         """Sound to be spoken in place of the microphone's."""
         self._narrator = Narrator(engine, self.speech, self._notify)
-        self._heard, self._first_picture = asyncio.Event(), asyncio.Event()
+        self._heard = asyncio.Event()
         self._is_playing = False
         self._has_begun = False
         self._level = 0.0
@@ -258,8 +257,10 @@ class Performance:
             # After a stall of the loop the frames whose time is over are left out.
             missed = int(late_s * FPS / stride) * stride
             frame += missed
-            picture = await self._picture(frame)
-            self.sinks.put(TimedPicture(frame, picture.planes, picture.width, picture.height, presented_s + missed / FPS))
+            # None before the first: the worker may have left out this frame, and the next ones tell.
+            if (picture := self._pictures.show(frame)) is not None:
+                self._metrics.count_frame(is_late=picture.frame != frame)
+                self.sinks.put(TimedPicture(frame, picture.planes, picture.width, picture.height, presented_s + missed / FPS))
             frame += stride
 
     async def _speak(self, first_sample: int) -> None:
@@ -280,17 +281,6 @@ class Performance:
         presented_s = self._timeline.presentation_time(sample)
         return presented_s, await sleep_until(presented_s - lead_s)
 
-    async def _picture(self, frame: int) -> Picture:
-        """What to show for a frame whose time has come."""
-        picture = self._pictures.show(frame)
-        while picture is None:
-            await self._first_picture.wait()
-            picture = self._pictures.show(frame)
-            if picture is None:
-                self._first_picture.clear()
-        self._metrics.count_frame(is_late=picture.frame != frame)
-        return picture
-
     # ---- news of the render worker (FrameListener)
 
     def frame_ready(self, message: FrameReady) -> None:
@@ -302,7 +292,6 @@ class Performance:
             self._governor.observe(self._timeline.presentation_time(message.frame * FRAME_SAMPLES) - time.monotonic())
             self._timeline.wanted_latency_s = self._governor.latency_s
         self._new_frames += 1
-        self._first_picture.set()
 
     def avatar_chosen(self, message: AvatarChosen) -> None:
         name = self._library.name(message.avatar)

@@ -18,13 +18,14 @@ FRAME_SAMPLES = 1920
 class PretendedRender:
     """What a performance needs of `RenderProcess`. Frame k is ready when the sound up to its end is heard, and its luma is k modulo 200."""
 
-    def __init__(self) -> None:
+    def __init__(self, first_frame: int = 0) -> None:
+        """`first_frame`: those before it are left out, as the worker does with what cannot be in time."""
         self.ring = FrameRing.create(RingLayout(1, SIZE_PX * SIZE_PX))
         self.sent: list[Any] = []
         self.heard_samples = 0
         self.released = False
         self._listener: FrameListener | None = None
-        self._next_frame = 0
+        self._first_frame, self._next_frame = first_frame, 0
 
     def reserve(self) -> tuple[int, int]:
         return 1, 0
@@ -41,7 +42,8 @@ class PretendedRender:
             return
         self.heard_samples = message.first_sample + len(message.pcm) // 2
         while (self._next_frame + 1) * FRAME_SAMPLES <= self.heard_samples:
-            self._render(self._next_frame)
+            if self._next_frame >= self._first_frame:
+                self._render(self._next_frame)
             self._next_frame += 1
 
     def _render(self, frame: int) -> None:
