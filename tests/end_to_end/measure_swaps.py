@@ -9,12 +9,17 @@ frames_lost_*    frames by RTP time stamp (frame k is k * 3600) that never reach
 late_*           frames for which the server had to show the last picture again, by its own count, per cent: in as long a time before, in
                  which nothing is swapped, and while it swaps
 skew_*           of picture and voice, the browser's estimate as the page shows it, median of the same two times
+
+With `--without-browser` a peer of aiortc takes the page's place, and only late_* is told: what a swap costs the server, without what the
+page's own work (its shelf, its panels) takes of the same cores.
 """
 
 from __future__ import annotations
 
 import argparse
+import asyncio
 import dataclasses
+import itertools
 import json
 import sys
 import tempfile
@@ -29,6 +34,7 @@ from renderer.library import find_avatar
 from tests.end_to_end.live_browser import open_page, press_start
 from tests.end_to_end.measure_live import server_metrics
 from tests.end_to_end.measurement import RTP_TICKS_A_FRAME
+from tests.server.peer import bursts, join
 from tests.server.running_server import start_server
 
 if TYPE_CHECKING:
@@ -135,11 +141,17 @@ def main(argv: list[str]) -> int:
     parser.add_argument("--threads", type=int, help="render threads (default: the server's choice)")
     parser.add_argument("--avatar", default="bundled", help="avatar (default bundled)")
     parser.add_argument("--fade", action="store_true", help="fade from one style to the next")
+    parser.add_argument("--without-browser", action="store_true", help="a peer in the page's place: late pictures only")
     options = parser.parse_args(argv)
     with tempfile.TemporaryDirectory() as folder:
         save_styles(Path(folder), options.avatar)
         chosen = {"--size": options.size, "--threads": options.threads}
         words = [word for flag, value in chosen.items() if value for word in (flag, str(value))]
+        if options.without_browser:
+            with start_server(Path(folder) / f"{STYLES[0]}.avatar", *words) as server:
+                late = asyncio.run(run_without_browser(server, options.swaps, options.period))
+            print(json.dumps(late, indent=1))
+            return 0
         with start_server(Path(folder) / f"{STYLES[0]}.avatar", *words) as server, open_page(server.url, options.sound) as page:
             press_start(page)
             page.wait_for_timeout(PRELOAD_MS)
@@ -174,6 +186,31 @@ def run(page: Page, server: RunningServer, swaps: int, period_s: float) -> dict[
     }
 
 
+async def run_without_browser(server: RunningServer, swaps: int, period_s: float) -> dict[str, Any]:
+    """Late pictures in per cent: before, while styles are swapped, and after, in as long a time each."""
+    async with join(server.socket_url) as peer:
+        await peer.wait_for("hello")
+        answer = await peer.connect_media(bursts)
+        await asyncio.sleep((PRELOAD_MS + SETTLING_MS) / 1000)
+        counted = [server_metrics(server)]
+        for phase in ("before", "during", "after"):
+            for index in range(swaps):
+                if phase == "during":
+                    await peer.say(type="set", avatar=STYLES[(index + 1) % 2])
+                await asyncio.sleep(period_s)
+            counted.append(server_metrics(server))
+        names = [message["avatar"] for message in peer.messages if message["type"] == "state"]
+    late = [_late_percent(before, after) for before, after in itertools.pairwise(counted)]
+    seen = sum(before != after for before, after in itertools.pairwise(names))
+    figures = dict(zip(("late_percent_before", "late_percent_during", "late_percent_after"), late, strict=True))
+    return {"size": answer["size"], "period_s": period_s, "swaps": swaps, "swaps_made": seen, **figures}
+
+
+def _late_percent(before: dict[str, float], after: dict[str, float]) -> float:
+    late, sent = (after[f"visavis_frames_{kind}_total"] - before[f"visavis_frames_{kind}_total"] for kind in ("late", "sent"))
+    return round(100 * late / max(1.0, sent), 2)
+
+
 def _phase(page: Page, server: RunningServer, swaps: int, period_s: float, act: Callable[[int], None]) -> tuple[float, float | None]:
     """Do something `swaps` times; late frames in per cent, and the median skew in ms."""
     skews, before = [], server_metrics(server)
@@ -182,9 +219,8 @@ def _phase(page: Page, server: RunningServer, swaps: int, period_s: float, act: 
         page.wait_for_timeout(1000 * period_s)
         skews.append(page.evaluate(SKEW))
     after = server_metrics(server)
-    late, sent = (after[f"visavis_frames_{kind}_total"] - before[f"visavis_frames_{kind}_total"] for kind in ("late", "sent"))
     known = [skew for skew in skews if skew is not None]
-    return round(100 * late / max(1.0, sent), 2), round(float(np.median(known)), 1) if known else None
+    return _late_percent(before, after), round(float(np.median(known)), 1) if known else None
 
 
 if __name__ == "__main__":
