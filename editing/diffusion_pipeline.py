@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-import textwrap
 from pathlib import Path
 from typing import Any
 
+from editing.foreign_errors import short_reason
 from renderer.errors import BadInput
-
-REASON_LETTERS = 160
 
 
 def load_pipeline(kind: str, model: str, *, asked: str, wanted: str, otherwise: str = "") -> Any:
@@ -37,8 +35,7 @@ def load_pipeline(kind: str, model: str, *, asked: str, wanted: str, otherwise: 
             requires_safety_checker=False,
         )
     except Exception as error:  # diffusers, huggingface_hub and safetensors raise what they like
-        reason = textwrap.shorten(str(error), REASON_LETTERS, placeholder=" …")
-        line = f"{asked}: cannot be loaded ({type(error).__name__}: {reason}); wanted is {wanted}"
+        line = f"{asked}: cannot be loaded ({short_reason(error)}); wanted is {wanted}"
         raise BadInput(f"{line}; {otherwise}" if otherwise else line) from error
     pipeline.set_progress_bar_config(disable=True)
     return pipeline

@@ -32,6 +32,7 @@ from editing.dataset import (
 )
 from editing.landmarks import LANDMARK_NAMES, LEFT_EYE, OUTER_LIPS, RIGHT_EYE
 from editing.phones import VISEME_OF_PHONE_INDEX, VISEMES
+from editing.request_file import REQUEST_NAME, note_request, was_begun_with
 from renderer import __version__
 from renderer.audio.streaming import encode_all
 from renderer.emotion import EMOTIONS
@@ -46,7 +47,7 @@ if TYPE_CHECKING:
     from editing.capture.tracking import Sighting
     from editing.capture.video import VideoInfo
 
-_REQUEST, _SCAN, _POSES = "request.json", "scan.json", "poses.npz"
+_SCAN, _POSES = "scan.json", "poses.npz"
 STAGES = ("tracking", "parsing")
 PLATE_FRAMES = 60
 PLATE_MARGIN = 0.012
@@ -153,20 +154,9 @@ class _Listener:
 def _begin(partial: Path, video: Path, config: CaptureConfig, footage: Footage) -> None:
     """Make the folder, or check that it was begun with the same video and options."""
     wanted: dict[str, Any] = {"version": __version__, "video": video.name, "files": footage.identity(), **asdict(config)}
-    request = partial / _REQUEST
-    if request.is_file():
-        found = json.loads(request.read_text(encoding="utf-8"))
-        changed = [key for key in wanted if found.get(key) != wanted[key]]
-        if changed:
-            raise BadInput(
-                f"{partial} was begun with {changed[0]} {found.get(changed[0])!r}, now it is {wanted[changed[0]]!r}; "
-                "use the same video and options to go on, or remove that folder"
-            )
-        return
-    partial.mkdir(exist_ok=True)
-    unfinished = request.with_suffix(".tmp")
-    unfinished.write_text(json.dumps(wanted, indent=1), encoding="utf-8")
-    unfinished.replace(request)
+    if not was_begun_with(partial, wanted):
+        partial.mkdir(exist_ok=True)
+        note_request(partial, wanted)
 
 
 def _scanned(partial: Path, footage: Footage, config: CaptureConfig) -> Sighting:
@@ -180,7 +170,7 @@ def _scanned(partial: Path, footage: Footage, config: CaptureConfig) -> Sighting
         sighting = scan(footage, largest=config.face == "largest")
     except BadInput:
         # Nothing worth keeping has been made yet.
-        (partial / _REQUEST).unlink()
+        (partial / REQUEST_NAME).unlink()
         partial.rmdir()
         raise
     path.write_text(json.dumps(asdict(sighting)), encoding="utf-8")
@@ -308,7 +298,7 @@ def _finish(
     (partial / "report.json").write_text(json.dumps(_as_json(info, sighting, poses, reasons, offset, table), indent=1), encoding="utf-8")
     write_preview(partial / "preview.mp4", frames, partial / "audio.wav")
     forget_chunks(partial)
-    for name in (_POSES, _SCAN, _REQUEST, "parsed.npy"):
+    for name in (_POSES, _SCAN, REQUEST_NAME, "parsed.npy"):
         (partial / name).unlink()
     partial.replace(out)
     return table

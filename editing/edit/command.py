@@ -11,8 +11,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from editing.edit.presets import PRESETS, preset_named
-from editing.edit.progress_bar import ProgressBar
-from renderer.command_line import OneLineParser
+from editing.progress_bar import until_interrupted
+from renderer.command_line import EXIT_INTERRUPTED, OneLineParser
 from renderer.errors import BadInput
 
 if TYPE_CHECKING:
@@ -127,14 +127,9 @@ def main(argv: list[str]) -> int:
     job = EditJob(path, avatar, arguments.out, request, editor, encoder, arguments.vgg)
     if avatar.refiner is not None:
         print(_refiner_fate(avatar.refiner.config, learning.refiner), flush=True)
-    bar = ProgressBar()
-    try:
-        sha256 = job.run(bar)
-    except KeyboardInterrupt:
-        print("\ninterrupted; run the same command again to go on", flush=True)
-        return 130
-    finally:
-        bar.close()
+    sha256 = until_interrupted(job.run)
+    if sha256 is None:
+        return EXIT_INTERRUPTED
     print(f"wrote {arguments.out} (SHA-256 {sha256[:12]}…)")
     return 0
 

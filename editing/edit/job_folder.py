@@ -15,8 +15,9 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from editing.request_file import note_request, was_begun_with
+from editing.whole_files import write_whole
 from renderer.avatar_file import save_avatar
-from renderer.errors import BadInput
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -34,30 +35,14 @@ class JobFolder:
 
     def begin(self, wanted: Mapping[str, Any]) -> None:
         """Note what is asked for; BadInput where the folder was begun with something else."""
-        asked = json.loads(json.dumps(dict(wanted)))
-        request = self.path / "request.json"
-        if request.is_file():
-            found = json.loads(request.read_text(encoding="utf-8"))
-            changed = [key for key in asked if found.get(key) != asked[key]]
-            if changed:
-                raise BadInput(
-                    f"{self.path} was begun with {changed[0]} {found.get(changed[0])!r}, now it is {asked[changed[0]]!r}; "
-                    "ask for the same to go on, or remove that folder (or pass --restart)"
-                )
+        if was_begun_with(self.path, wanted, "remove that folder (or pass --restart)"):
             return
         self.path.mkdir(exist_ok=True)
-        self.write("request.json", json.dumps(asked, indent=1).encode())
+        note_request(self.path, wanted)
 
     def write(self, name: str, data: bytes) -> None:
         """A file as a whole."""
-        path = self.path / name
-        temporary = path.with_name(f".{path.name}")
-        try:
-            temporary.write_bytes(data)
-            temporary.replace(path)
-        except OSError as error:
-            temporary.unlink(missing_ok=True)
-            raise BadInput(f"cannot write {path}: {error.strerror}; make room, and the same command goes on from here") from error
+        write_whole(self.path / name, lambda path: path.write_bytes(data))
 
     def save(self, name: str, array: np.ndarray) -> None:
         """An array as a .npy file."""

@@ -8,12 +8,12 @@ length. Consistency, of Instruct-NeRF2NeRF (Haque et al. 2023), needs no caption
 
 from __future__ import annotations
 
-import textwrap
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from editing.foreign_errors import short_reason
 from renderer.errors import BadInput
 
 if TYPE_CHECKING:
@@ -28,7 +28,6 @@ PIXEL_MEAN = (0.48145466, 0.4578275, 0.40821073)
 PIXEL_SCALE = (0.26862954, 0.26130258, 0.27577711)
 """CLIP's, of colours 0…1."""
 BATCH_FRAMES = 8
-REASON_LETTERS = 160
 
 
 class Clip:
@@ -120,8 +119,7 @@ def _load(model: str) -> tuple[Any, Any]:
         network, report = load(source, output_loading_info=True)
         tokenizer = AutoTokenizer.from_pretrained(source)
     except Exception as error:  # transformers, huggingface_hub and safetensors raise what they like
-        reason = textwrap.shorten(str(error), REASON_LETTERS, placeholder=" …")
-        raise BadInput(f"--clip {model}: cannot be loaded ({type(error).__name__}: {reason}); {wanted}") from error
+        raise BadInput(f"--clip {model}: cannot be loaded ({short_reason(error)}); {wanted}") from error
     # A foreign model is loaded with random numbers for what it lacks.
     lacking = sorted(name for name in report["missing_keys"] if not name.endswith("position_ids"))
     if lacking:

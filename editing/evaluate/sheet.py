@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from editing.evaluate.regions import mouth_squares
+from editing.whole_files import write_whole
 from renderer.images import encode_picture, quantise, resize_picture
 
 if TYPE_CHECKING:
@@ -99,6 +100,4 @@ def write_sheet(path: Path, drive: Drive, columns: Sequence[SheetFrame]) -> None
 
 def save_sheet(path: Path, sheet: UInt8[np.ndarray, "h w 3"]) -> None:
     """Any sheet as a PNG, whole or not at all."""
-    temporary = path.with_name(path.name + ".partial")
-    temporary.write_bytes(encode_picture(sheet, "png"))
-    temporary.replace(path)
+    write_whole(path, lambda temporary: temporary.write_bytes(encode_picture(sheet, "png")))

@@ -21,6 +21,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 from scipy.ndimage import gaussian_filter
 
+from editing.whole_files import write_whole
 from renderer.errors import BadInput
 from renderer.images import quantise, resize_picture
 
@@ -124,9 +125,7 @@ class StyleJudge:
         tensors = {name: np.ascontiguousarray(getattr(self, name), np.float64) for name in _TENSORS}
         # One entry: safetensors writes several in any order, and the file would differ from run to run.
         metadata = {_FORMAT: json.dumps({"names": self.names, "plain": self.plain})}
-        temporary = path.with_name(f".{path.name}")
-        save_file(tensors, temporary, metadata)
-        temporary.replace(path)
+        write_whole(path, lambda temporary: save_file(tensors, temporary, metadata))
 
     @staticmethod
     def load(path: Path) -> StyleJudge:

@@ -1,8 +1,9 @@
 """The avatar's appearance as something that pictures can be pulled out of and gradients pushed into (AvatarStudio, section 3.3).
 
 Learned are the head's colour and density layers and their spatial grid, and the torso's colours. What moves the lips stays as it is: the
-audio networks, the audio coordinate and its grid, the eye feature, the torso's deformation; so do all conditions of a frame. With the
-geometry held, only layers behind the density are learned: colours then come from what the field knows of a place already.
+audio networks, the audio coordinate, its grid and the weights that read it, the eye feature, the torso's deformation; so do all
+conditions of a frame. With the geometry held, only layers behind the density are learned: colours then come from what the field knows of a
+place already.
 
 A picture is the head, rendered along one ray a pixel, over the torso over the background. The raster's centres may be shifted by a part
 of a pixel, so that a coarse raster meets the whole field in the course of many steps.
@@ -34,6 +35,7 @@ if TYPE_CHECKING:
     from editing.score_distillation.keyframes import Keyframe
     from editing.train.engine import Engine
     from renderer.avatar import Avatar
+    from renderer.field.config import GridLevel
     from renderer.field.rays import PackedSamples
     from renderer.types import FrameCondition
 
@@ -63,8 +65,17 @@ class Shown(NamedTuple):
 class Appearance:
     """See the module. Every piece of state that a resumed optimisation needs is in `state`."""
 
-    def __init__(self, avatar: Avatar, keyframes: Sequence[Keyframe], config: AppearanceConfig, height_px: int, engine: Engine) -> None:
-        """Begins as `avatar`, with its mean appearance embedding; keyframes are rendered `height_px` high."""
+    def __init__(
+        self,
+        avatar: Avatar,
+        keyframes: Sequence[Keyframe],
+        config: AppearanceConfig,
+        height_px: int,
+        engine: Engine,
+        seen_px: int | None = None,
+    ) -> None:
+        """Begins as `avatar`, with its mean appearance embedding; keyframes are rendered `height_px` high, and `seen_px` is what becomes of
+        it before anybody looks (None: the same)."""
         self._avatar, self._config, self._engine = one_appearance(avatar, 1), config, engine
         self._camera = avatar.camera.resized(round(height_px * avatar.camera.width / avatar.camera.height), height_px)
         self.field = engine.field(self._avatar.field_config)
@@ -76,7 +87,17 @@ class Appearance:
         networks = [self.field[name] for name in self.learned if not name.endswith("grid")]
         self._optimiser = torch.optim.Adam(networks, lr=config.network_rate, betas=ADAM_BETAS, eps=ADAM_EPSILON)
         self._tables = {name: engine.grid_table(self.field[name]) for name in self.learned if name.endswith("grid")}
+        self._held_from = {
+            f"{part}.{grid}": _first_row_finer(levels, config.finest_cells or seen_px or height_px)
+            for part, grid, levels in (
+                ("head", "spatial_grid", self.field.config.spatial_grid.levels()),
+                ("torso", "grid", self.field.config.torso.grid.levels()),
+            )
+        }
+        """Rows of the grids from which on they are held."""
         self._head = engine.head(self.field)
+        self._audio_columns = self.field.config.spatial_grid.n_outputs
+        """Of the density's first layer: from this column on it reads the audio grid, which stays as it is."""
         grown = avatar.occupancy
         if config.geometry and config.growth_cells:
             grown = ndimage.binary_dilation(grown, iterations=config.growth_cells)
@@ -101,15 +122,25 @@ class Appearance:
     def step(self, loss: Float[Tensor, ""]) -> None:
         """Move the learned tensors down the gradient of `loss`, once."""
         loss.backward()
+        reads = self.field["head.density0.weight"].grad
+        if reads is not None:
+            reads[:, self._audio_columns :] = 0.0
+        for name in self._tables:
+            gradient = self.field[name].grad
+            if gradient is not None:
+                gradient[self._held_from[name] :] = 0.0
         if not self._config.geometry:
             for name, row in SHAPE_ROW.items():
                 gradient = self.field[name].grad
                 if gradient is not None:
                     gradient[row] = 0.0
+        left = self._config.last_rate ** (self.n_done / max(1, self._config.steps - 1))
+        for group in self._optimiser.param_groups:
+            group["lr"] = left * self._config.network_rate
         self._optimiser.step()
         self._optimiser.zero_grad(set_to_none=True)
         for table in self._tables.values():
-            table.adam_step(self._config.grid_rate, ADAM_BETAS, ADAM_EPSILON)
+            table.adam_step(left * self._config.grid_rate, ADAM_BETAS, ADAM_EPSILON)
         self.n_done += 1
         # A short run's average must not remember its start.
         decay = min(AVERAGE_DECAY, (1.0 + self.n_done) / (10.0 + self.n_done))
@@ -221,3 +252,8 @@ def _torso_pixels(mask: Bool[np.ndarray, "64 64"], width: int, height: int) -> B
     rows = ((np.arange(height) + 0.5) * mask.shape[0] / height).astype(int)
     columns = ((np.arange(width) + 0.5) * mask.shape[1] / width).astype(int)
     return np.ascontiguousarray(mask[rows][:, columns].reshape(-1))
+
+
+def _first_row_finer(levels: Sequence[GridLevel], cells: int) -> int:
+    """The first row of a grid's levels that have more than `cells` cells a side; the first level is never held."""
+    return next((level.offset for level in levels[1:] if level.scale > cells * (1.0 + 1e-6)), levels[-1].offset + levels[-1].n_rows)

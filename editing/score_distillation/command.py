@@ -8,7 +8,7 @@ import re
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from editing.edit.progress_bar import ProgressBar
+from editing.progress_bar import until_interrupted
 from editing.score_distillation.config import (
     ABLATIONS,
     AppearanceConfig,
@@ -18,7 +18,7 @@ from editing.score_distillation.config import (
     KeyframeConfig,
     steps_named,
 )
-from renderer.command_line import OneLineParser
+from renderer.command_line import EXIT_INTERRUPTED, OneLineParser
 from renderer.errors import BadInput
 
 if TYPE_CHECKING:
@@ -52,11 +52,16 @@ def parser() -> argparse.ArgumentParser:
     p.add_argument("--steps", type=int, metavar="N", help="of the avatar (default: the preset's)")
     p.add_argument("--network-rate", type=float, default=appearance.network_rate, metavar="X", help="Adam's (default 1e-3)")
     p.add_argument("--grid-rate", type=float, default=appearance.grid_rate, metavar="X", help="Adam's (default 1e-3)")
+    p.add_argument("--finest-cells", type=int, metavar="N", help="hold finer levels of the grids (default: the model's pixels)")
+    p.add_argument("--last-rate", type=float, default=appearance.last_rate, metavar="X", help="share of both that is left in the end (1)")
     p.add_argument("--entropy-weight", type=float, default=appearance.entropy_weight, metavar="X", help="equation 9 (default 0.01)")
     p.add_argument("--guidance", type=float, default=guidance.guidance, metavar="W", help="w of equation 10 (default 10)")
     p.add_argument("--pretrained-share", type=float, default=guidance.pretrained_share, metavar="V", help="v where t > K (default 0.6)")
     p.add_argument("--personal-above", type=int, default=guidance.personal_above, metavar="K", help="K, of 1000 (default 600)")
     p.add_argument("--most-time", type=float, nargs=2, default=guidance.most_time, metavar="T", help="largest t, first and last (0.98 0.5)")
+    p.add_argument("--least-time", type=float, default=guidance.least_time, metavar="T", help="smallest t (default 0.02)")
+    p.add_argument("--draws", type=int, default=guidance.draws, metavar="N", help="noises a render (default 1)")
+    p.add_argument("--way", default=guidance.way, metavar="NAME", help="from latent to render: encoder (default, the paper's) or decoder")
     p.add_argument("--hold-geometry", action="store_true", help="only colours change")
     p.add_argument("--growth", type=int, default=0, metavar="CELLS", help="by how much of 1/128 of the head's box it may grow (default 0)")
     p.add_argument("--hold-torso", action="store_true", help="the shoulders stay as they are")
@@ -108,14 +113,9 @@ def main(argv: Sequence[str]) -> int:
     print(f"“{prompt}”, {noun}; {describe_device(device, arguments.device, 'gpu')}", flush=True)
     if avatar.refiner is not None:
         print("the avatar has a refinement network, made for its old look; the edited avatar has none", flush=True)
-    bar = ProgressBar()
-    try:
-        sha256 = job.run(bar)
-    except KeyboardInterrupt:
-        print("\ninterrupted; run the same command again to go on", flush=True)
-        return 130
-    finally:
-        bar.close()
+    sha256 = until_interrupted(job.run)
+    if sha256 is None:
+        return EXIT_INTERRUPTED
     print(f"wrote {arguments.out} (SHA-256 {sha256[:12]}…)")
     return 0
 
@@ -131,7 +131,10 @@ def config_of(arguments: argparse.Namespace) -> DistillationConfig:
         guidance=arguments.guidance,
         pretrained_share=arguments.pretrained_share,
         personal_above=arguments.personal_above,
+        least_time=arguments.least_time,
         most_time=tuple(arguments.most_time),
+        draws=arguments.draws,
+        way=arguments.way,
     )
     fine_tuning = FineTuningConfig(
         steps=given(arguments.fine_tuning_steps, steps.fine_tuning),
@@ -144,6 +147,8 @@ def config_of(arguments: argparse.Namespace) -> DistillationConfig:
         steps=given(arguments.steps, steps.appearance),
         network_rate=arguments.network_rate,
         grid_rate=arguments.grid_rate,
+        finest_cells=arguments.finest_cells,
+        last_rate=arguments.last_rate,
         entropy_weight=arguments.entropy_weight,
         geometry=not arguments.hold_geometry,
         torso=not arguments.hold_torso,

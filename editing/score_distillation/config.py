@@ -10,6 +10,8 @@ from renderer.errors import BadInput
 ABLATIONS = ("single-token", "no-time-stamps", "no-pre-trained", "no-annealing")
 """The paper's section 4.6: one identifier for all keyframes as in DreamBooth (figure 13); views at the first frame alone (figures 14 and
 15); v and K of equation 10 set to 0 (figure 16); the maximum time step held (figure 17)."""
+ENCODER, DECODER = WAYS = ("encoder", "decoder")
+"""The paper's, and the other; see `vt_sds`."""
 NOMINAL_TIME_STEPS = 1000
 """Of Stable Diffusion's schedule, which the paper's K counts in."""
 
@@ -82,9 +84,14 @@ class GuidanceConfig:
     personal_above: int = 600
     """K, of 1000 time steps: above it the fine-tuned model says what the keyframe holds."""
     least_time: float = 0.02
-    """Share of the schedule from which t is drawn (Poole et al. 2022)."""
+    """Share of the schedule from which t is drawn (Poole et al. 2022). A small model, which tells styles apart only in much noise,
+    wants more."""
     most_time: tuple[float, float] = (0.98, 0.5)
     """Its other end at the first step and at the last; in between it falls evenly (Lin et al. 2022, Magic3D)."""
+    draws: int = 1
+    """Noises and time steps for each render, whose mean is the score; the paper's is one."""
+    way: str = ENCODER
+    """By which the score goes from the latent to the render, one of `WAYS`; see `vt_sds`."""
 
     def __post_init__(self) -> None:
         if not 0.0 < self.guidance <= 200.0:
@@ -96,8 +103,13 @@ class GuidanceConfig:
         first, last = self.most_time
         if not 0.0 <= self.least_time < last <= first <= 1.0:
             raise BadInput(
-                f"--most-time {first:g} {last:g}: two shares of the schedule, the second at most the first, above {self.least_time:g}"
+                f"--least-time {self.least_time:g}, --most-time {first:g} {last:g}: wanted are three shares of the schedule, the first "
+                "below the others, the last at most the second"
             )
+        if not 1 <= self.draws <= 256:
+            raise BadInput(f"--draws {self.draws}: 1 to 256 are possible")
+        if self.way not in WAYS:
+            raise BadInput(f"--way {self.way}: {' or '.join(WAYS)} is possible")
 
 
 @dataclass(frozen=True)
@@ -108,6 +120,11 @@ class AppearanceConfig:
     network_rate: float = 1e-3
     """Of Adam."""
     grid_rate: float = 1e-3
+    finest_cells: int | None = None
+    """Levels of the grids with more cells along the head's box, or the picture, are held. None: as many as the diffusion model has pixels:
+    finer ones it cannot see, and Adam, whose steps are as long for small gradients as for large ones, would fill them with noise."""
+    last_rate: float = 1.0
+    """Share of both rates that is left at the last step; they fall evenly in their logarithm. The paper names none."""
     entropy_weight: float = 0.01
     """Of equation 9, as a mean over rays, beside a score that is a mean over latents. The paper names no number."""
     geometry: bool = True
@@ -124,6 +141,10 @@ class AppearanceConfig:
         for name, rate in (("--network-rate", self.network_rate), ("--grid-rate", self.grid_rate)):
             if not 0.0 < rate <= 0.1:
                 raise BadInput(f"{name} {rate:g}: above 0, to 0.1, is possible")
+        if self.finest_cells is not None and not 1 <= self.finest_cells <= 1 << 14:
+            raise BadInput(f"--finest-cells {self.finest_cells}: 1 to {1 << 14} are possible")
+        if not 0.0 < self.last_rate <= 1.0:
+            raise BadInput(f"--last-rate {self.last_rate:g}: above 0, to 1, is possible")
         if not 0.0 <= self.entropy_weight <= 10.0:
             raise BadInput(f"--entropy-weight {self.entropy_weight:g}: 0 to 10 is possible")
         if not 0 <= self.growth_cells <= 8:

@@ -35,6 +35,7 @@ from editing.score_distillation.keyframes import choose_keyframes
 from editing.score_distillation.vt_sds import Distillation
 from editing.train.engine import engine_of
 from editing.train.interruption import InterruptBetweenSteps
+from editing.whole_files import write_whole
 from renderer import __version__
 from renderer.avatar import Lineage
 from renderer.avatar_file import file_sha256
@@ -123,7 +124,7 @@ class DistillationJob:
             report(PREPARING, 0, 1)
             keyframes = choose_keyframes(self._avatar, self._encoder, config.keyframes)
             render_px = config.render_px or min(LARGEST_RENDER_PX, 2 * model.size_px)
-            appearance = Appearance(self._avatar, keyframes, config.appearance, render_px, engine_of(model.device))
+            appearance = Appearance(self._avatar, keyframes, config.appearance, render_px, engine_of(model.device), model.size_px)
             pictures = self._shown(appearance, range(len(keyframes)))
             with torch.no_grad():
                 latents = torch.cat([model.encode(_tensor(picture).to(model.device)) for picture in pictures])
@@ -211,7 +212,7 @@ class DistillationJob:
         interrupt: InterruptBetweenSteps,
         watch: Callable[[int, Appearance], None] | None,
     ) -> None:
-        request, model = self._request, self._model
+        request = self._request
         n_steps = request.config.appearance.steps
         self._load("distillation.state", appearance.load_state)
         saved_s = time.monotonic()
@@ -222,10 +223,8 @@ class DistillationJob:
             rng = np.random.default_rng((request.seed, CHOICE_SEED, step))
             keyframe, shift = int(rng.integers(len(keyframes))), rng.uniform(-0.5, 0.5, 2)
             shown = appearance.show(keyframe, (float(shift[0]), float(shift[1])))
-            latent = model.encode(shown.picture)
-            score = distillation.score(latent, keyframe, step, n_steps)
-            # The surrogate whose gradient with respect to the latent is the score's.
-            appearance.step((score.gradient * latent).sum() + appearance.entropy(shown))
+            surrogate, score = distillation.surrogate(shown.picture, keyframe, step, n_steps)
+            appearance.step(surrogate + appearance.entropy(shown))
             done = appearance.n_done
             report(DISTILLATION, done, n_steps, error=round(score.error, 4))
             if watch:
@@ -291,13 +290,8 @@ class DistillationJob:
     def _save(self, name: str, tensors: dict[str, Tensor]) -> None:
         from safetensors.torch import save_file
 
-        temporary = self.folder.path / f".{name}"
-        try:
-            save_file({key: tensor.detach().cpu().contiguous() for key, tensor in tensors.items()}, temporary)
-            temporary.replace(self.folder.path / name)
-        except OSError as error:
-            temporary.unlink(missing_ok=True)
-            raise BadInput(f"cannot write {name}: {error.strerror}; make room, and the same command goes on from here") from error
+        kept = {key: tensor.detach().cpu().contiguous() for key, tensor in tensors.items()}
+        write_whole(self.folder.path / name, lambda path: save_file(kept, path))
 
     def _reporter(self, note: Callable[[dict[str, Any]], None]) -> _Report:
         def report(stage: str, step: int, steps: int, **more: float) -> None:

@@ -86,13 +86,18 @@ class LatentDiffusion:
 
     def encode(self, pictures: Float[Tensor, "n 3 height width"]) -> Float[Tensor, "n channels h w"]:
         """Brought to the model's size and encoded (the distribution's mode); differentiable."""
-        height, width = self._model_size(int(pictures.shape[2]), int(pictures.shape[3]))
-        if pictures.shape[2:] != (height, width):
-            pictures = interpolate(pictures, (height, width), mode="bilinear", antialias=True)
-        latents: Tensor = self._pipeline.vae.encode(pictures * 2.0 - 1.0).latent_dist.mode()
+        latents: Tensor = self._pipeline.vae.encode(self.resized(pictures) * 2.0 - 1.0).latent_dist.mode()
         return latents * self._scaling
 
+    def resized(self, pictures: Float[Tensor, "n 3 height width"]) -> Float[Tensor, "n 3 model_height model_width"]:
+        """Brought to the model's size; differentiable."""
+        height, width = self._model_size(int(pictures.shape[2]), int(pictures.shape[3]))
+        if pictures.shape[2:] == (height, width):
+            return pictures
+        return interpolate(pictures, (height, width), mode="bilinear", antialias=True)
+
     def decode(self, latents: Float[Tensor, "n channels h w"]) -> Float[Tensor, "n 3 height width"]:
+        """0...1."""
         with torch.no_grad():
             pictures: Tensor = self._pipeline.vae.decode(latents / self._scaling, return_dict=False)[0]
         return (0.5 * pictures + 0.5).clamp(0.0, 1.0)

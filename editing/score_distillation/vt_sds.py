@@ -5,8 +5,16 @@
 
 zeta is the pre-trained network, zeta^ the fine-tuned one, s the prompt, s_i the keyframe's label; v = 0.6 for t > K and 1 for t <= K.
 Equation 8 is printed with the opposite sign; this is the gradient that is descended, as Poole et al. have it. It is taken with respect to
-the latent z = E(x) and goes on through the encoder to the pixels and to the field. Divided by the number of latent values, so that its
-size does not depend on the model.
+the latent z = E(x). Divided by the number of latent values, so that its size does not depend on the model.
+
+From there to the pixels of the render x there are two ways. The paper's multiplies by the encoder's Jacobian: grad_x = J_E^T grad_z. An
+encoder is not made for that: one that was trained to be read by its decoder alone may pull a latent that turns to bronze into pixels that
+turn to turquoise. The other lets the decoder say what is meant, grad_x = D(z) - D(z - grad_z) + S(x - D(z)); for an orthogonal autoencoder
+the two are the same. S smooths over a few cells of the latent: colours as a whole are held to what the autoencoder can draw, for where E
+does not see how strong they are they would grow without end; what it cannot draw, such as small mouths, is left as it is.
+
+With several draws a step, the score is the mean over as many noises and time steps of the same render: the same in expectation, with less
+noise, where a render costs more than a look of the networks.
 """
 
 from __future__ import annotations
@@ -17,9 +25,11 @@ from typing import TYPE_CHECKING
 import numpy as np
 import torch
 
-from editing.score_distillation.config import NOMINAL_TIME_STEPS
+from editing.score_distillation.config import DECODER, NOMINAL_TIME_STEPS
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from jaxtyping import Float
     from torch import Tensor
 
@@ -27,6 +37,8 @@ if TYPE_CHECKING:
     from editing.score_distillation.latent_diffusion import LatentDiffusion
 
 TIME_SEED, NOISE_SEED = 11, 12
+SMOOTHED_CELLS = 2
+"""Cells of the latent along a side of S's squares, in the decoder's way."""
 
 
 @dataclass(frozen=True)
@@ -35,7 +47,8 @@ class Score:
 
     gradient: Float[Tensor, "1 channels h w"]
     """Of the loss with respect to the latent."""
-    t: int
+    t: tuple[int, ...]
+    """Of each draw."""
     error: float
     """Mean of |Psi - eps|: how far the picture is from what the models expect."""
 
@@ -59,29 +72,59 @@ class Distillation:
     def score(self, latent: Float[Tensor, "1 channels h w"], keyframe: int, step: int, n_steps: int) -> Score:
         """For a render of `keyframe`, in step `step` of `n_steps`. Everything random depends on the seed and the step alone."""
         model = self._model
-        t = time_of(self._config, model.time_steps, step, n_steps, self._seed)
-        noise = model.noise((self._seed, NOISE_SEED, step), 1, latent)
+        times = times_of(self._config, model.time_steps, step, n_steps, self._seed)
+        noise = model.noise((self._seed, NOISE_SEED, step), len(times), latent)
         with torch.no_grad():
-            times = torch.tensor([t], device=model.device)
-            combined = self.noise_estimate(model.noised(latent.detach(), noise, times), t, keyframe)
-            weight = 1.0 - model.alphas[t]
-            return Score(weight * (combined - noise) / latent.numel(), t, float((combined - noise).abs().mean()))
+            noisy = model.noised(latent.detach().expand_as(noise), noise, torch.tensor(times, device=model.device))
+            combined = self.noise_estimate(noisy, times, keyframe)
+            weight = 1.0 - model.alphas[list(times)][:, None, None, None]
+            gradient = (weight * (combined - noise)).mean(0, keepdim=True) / latent.numel()
+            return Score(gradient, times, float((combined - noise).abs().mean()))
 
     @torch.no_grad()
-    def noise_estimate(self, noisy: Float[Tensor, "1 channels h w"], t: int, keyframe: int) -> Float[Tensor, "1 channels h w"]:
-        """Psi of equation 10."""
-        model, w = self._model, self._config.guidance
-        v = pretrained_share(self._config, t, model.time_steps)
-        times = torch.tensor([t, t], device=model.device)
+    def noise_estimate(
+        self, noisy: Float[Tensor, "n channels h w"], times: Sequence[int], keyframe: int
+    ) -> Float[Tensor, "n channels h w"]:
+        """Psi of equation 10 for `n` draws of one keyframe, each with its time step."""
+        model, w, n = self._model, self._config.guidance, len(times)
+        shares = [pretrained_share(self._config, t, model.time_steps) for t in times]
+        t = torch.tensor(times, device=model.device)
         # One pass for both of the pre-trained network's, also where v leaves one unused.
-        with_prompt, without = model.noise_in(model.unet, noisy.expand(2, -1, -1, -1), times, torch.cat([self._prompt, self._empty])).split(
-            1
-        )
-        wanted = with_prompt
-        if v < 1.0:
-            personal = model.noise_in(self._fine_tuned, noisy, times[:1], self._labels[keyframe : keyframe + 1])
-            wanted = v * with_prompt + (1.0 - v) * personal
+        words = torch.cat([self._prompt.expand(n, -1, -1), self._empty.expand(n, -1, -1)])
+        with_prompt, without = model.noise_in(model.unet, torch.cat([noisy, noisy]), torch.cat([t, t]), words).split(n)
+        wanted = with_prompt.clone()
+        shared = [k for k, v in enumerate(shares) if v < 1.0]
+        if shared:
+            label = self._labels[keyframe : keyframe + 1].expand(len(shared), -1, -1)
+            personal = model.noise_in(self._fine_tuned, noisy[shared], t[shared], label)
+            v = torch.tensor([shares[k] for k in shared], device=model.device)[:, None, None, None]
+            wanted[shared] = v * with_prompt[shared] + (1.0 - v) * personal
         return w * wanted + (1.0 - w) * without
+
+    def surrogate(
+        self, picture: Float[Tensor, "1 3 height width"], keyframe: int, step: int, n_steps: int
+    ) -> tuple[Float[Tensor, ""], Score]:
+        """A number whose gradient with respect to a render of `keyframe` is the score's, by the way that is chosen; and the score."""
+        model = self._model
+        if self._config.way == DECODER:
+            resized = model.resized(picture)
+            with torch.no_grad():
+                latent = model.encode(resized)
+            score = self.score(latent, keyframe, step, n_steps)
+            # Of the size that it has before the division: the decoder is no linear map.
+            now, meant = model.decode(torch.cat([latent, latent - score.gradient * latent.numel()])).split(1)
+            strayed = smoothed(resized.detach() - now, SMOOTHED_CELLS * resized.shape[-1] // latent.shape[-1])
+            return ((now - meant + strayed) * resized).sum() / resized.numel(), score
+        latent = model.encode(picture)
+        score = self.score(latent, keyframe, step, n_steps)
+        return (score.gradient * latent).sum(), score
+
+
+def smoothed(picture: Float[Tensor, "1 channels h w"], px: int) -> Float[Tensor, "1 channels h w"]:
+    """Means of squares of about `px`, with even ways between them."""
+    height, width = picture.shape[2:]
+    squares = torch.nn.functional.adaptive_avg_pool2d(picture, (max(1, height // px), max(1, width // px)))
+    return torch.nn.functional.interpolate(squares, (height, width), mode="bilinear")
 
 
 def pretrained_share(config: GuidanceConfig, t: int, time_steps: int) -> float:
@@ -95,7 +138,9 @@ def most_time(config: GuidanceConfig, step: int, n_steps: int) -> float:
     return first + (last - first) * step / max(1, n_steps - 1)
 
 
-def time_of(config: GuidanceConfig, time_steps: int, step: int, n_steps: int, seed: int) -> int:
-    """t of a step, drawn evenly."""
+def times_of(config: GuidanceConfig, time_steps: int, step: int, n_steps: int, seed: int) -> tuple[int, ...]:
+    """The time steps of a step's draws: one drawn evenly from each of as many equal parts of the range."""
     rng = np.random.default_rng((seed, TIME_SEED, step))
-    return min(time_steps - 1, int(time_steps * rng.uniform(config.least_time, most_time(config, step, n_steps))))
+    shares = (np.arange(config.draws) + rng.uniform(size=config.draws)) / config.draws
+    least, most = config.least_time, most_time(config, step, n_steps)
+    return tuple(min(time_steps - 1, int(time_steps * (least + share * (most - least)))) for share in shares)

@@ -5,15 +5,17 @@ from __future__ import annotations
 import argparse
 import dataclasses
 import json
-import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from renderer.command_line import OneLineParser
+from editing.progress_bar import until_interrupted
+from renderer.command_line import EXIT_INTERRUPTED, OneLineParser
 from renderer.errors import BadInput
 
 if TYPE_CHECKING:
     from collections.abc import Callable
+
+    from editing.progress_bar import ProgressBar
 
 DESCRIPTION = "A small text-to-image latent diffusion model of an avatar's person in a few styles, for score distillation without a hub."
 
@@ -89,14 +91,16 @@ def _train(arguments: argparse.Namespace) -> int:
     if arguments.restart:
         discard(training_folder(arguments.out))
     training = StyleDiffusionTraining(path, avatar, encoder, arguments.out, config)
-    bar = _Bar()
-    try:
-        report = training.run(arguments.threads, bar)
-    except KeyboardInterrupt:
-        print("\ninterrupted; run the same command again to go on", flush=True)
-        return 130
-    finally:
-        bar.close()
+
+    def train(bar: ProgressBar) -> dict[str, Any]:
+        def note(stage: str, done: int, total: int, loss: float | None) -> None:
+            bar({"round": 1, "rounds": 1, "stage": stage, "step": done, "steps": total, "loss": loss})
+
+        return training.run(arguments.threads, note)
+
+    report = until_interrupted(train)
+    if report is None:
+        return EXIT_INTERRUPTED
     print(json.dumps(report, indent=2))
     print(f"wrote {arguments.out}")
     return 0
@@ -116,37 +120,13 @@ def _sample(arguments: argparse.Namespace) -> int:
     import numpy as np
     import torch
 
-    from editing.style_diffusion.files import write_whole
-    from editing.style_diffusion.pipeline_folder import load_pipeline, sample
+    from editing.style_diffusion.pipeline_folder import open_pipeline, sample
+    from editing.whole_files import write_whole
     from renderer.images import encode_picture
 
     torch.set_num_threads(arguments.threads)
-    pipeline = load_pipeline(arguments.model)
+    pipeline = open_pipeline(arguments.model)
     shown = sample(pipeline, [arguments.prompt] * arguments.count, arguments.seed, arguments.guidance, arguments.steps)
     write_whole(arguments.out, lambda path: path.write_bytes(encode_picture(np.hstack(list(shown)), "png")))
     print(f"wrote {arguments.out}")
     return 0
-
-
-class _Bar:
-    """A progress bar for each stage."""
-
-    def __init__(self) -> None:
-        self._bar: Any = None
-        self._stage = ""
-
-    def __call__(self, stage: str, done: int, total: int, loss: float | None) -> None:
-        from tqdm import tqdm
-
-        if stage != self._stage:
-            self.close()
-            self._stage = stage
-            self._bar = tqdm(total=total, desc=stage, file=sys.stderr, disable=not sys.stderr.isatty())
-        if loss is not None:
-            self._bar.set_postfix_str(f"loss {loss:.4f}", refresh=False)
-        self._bar.update(done - self._bar.n)
-
-    def close(self) -> None:
-        if self._bar is not None:
-            self._bar.close()
-            self._bar = None

@@ -13,8 +13,8 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from editing.style_diffusion.files import write_whole
 from editing.train.interruption import InterruptBetweenSteps
+from editing.whole_files import write_whole
 from renderer.errors import BadInput
 
 if TYPE_CHECKING:

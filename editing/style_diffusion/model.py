@@ -26,14 +26,15 @@ import numpy as np
 
 from editing.edit.job_folder import discard
 from editing.evaluate.style_similarity import StyleJudge
+from editing.request_file import note_request, was_begun_with
 from editing.style_diffusion.autoencoder import AutoencoderConfig, encoded, reconstruction_psnr_db, train_autoencoder
 from editing.style_diffusion.denoiser import Captioner, DenoiserConfig, train_denoiser
-from editing.style_diffusion.files import write_array, write_whole
 from editing.style_diffusion.pictures import Pictures, cut
-from editing.style_diffusion.pipeline_folder import JUDGE_NAME, load_pipeline, sample, with_normal_latents, write_pipeline
+from editing.style_diffusion.pipeline_folder import JUDGE_NAME, open_pipeline, sample, with_normal_latents, write_pipeline
 from editing.style_diffusion.renders import make_renders
 from editing.style_diffusion.styles import NAMES, PEOPLE, PHOTO, STYLES, vocabulary
 from editing.style_diffusion.words import build_tokenizer
+from editing.whole_files import write_array, write_whole
 from renderer import __version__
 from renderer.avatar_file import file_sha256
 from renderer.errors import BadInput
@@ -102,19 +103,10 @@ class StyleDiffusionTraining:
             raise BadInput(f"--out {out} is there already; name another folder, or remove it")
         self._avatar, self._encoder, self._out, self._config = avatar, encoder, out, config
         self._folder = training_folder(out)
-        wanted = {"avatar": file_sha256(avatar_file), "version": __version__, **json.loads(json.dumps(dataclasses.asdict(config)))}
-        request = self._folder / "request.json"
-        if request.is_file():
-            found = json.loads(request.read_text(encoding="utf-8"))
-            changed = [key for key in wanted if found.get(key) != wanted[key]]
-            if changed:
-                raise BadInput(
-                    f"{self._folder} was begun with {changed[0]} {found.get(changed[0])!r}, now it is {wanted[changed[0]]!r}; "
-                    "ask for the same to go on, or pass --restart"
-                )
-            return
-        self._folder.mkdir(exist_ok=True)
-        write_whole(request, lambda path: path.write_text(json.dumps(wanted, indent=1), encoding="utf-8"))
+        wanted = {"avatar": file_sha256(avatar_file), "version": __version__, **dataclasses.asdict(config)}
+        if not was_begun_with(self._folder, wanted, "pass --restart"):
+            self._folder.mkdir(exist_ok=True)
+            note_request(self._folder, wanted)
 
     def run(self, threads: int, note: Note) -> dict[str, Any]:
         """Make the model; returns its report.
@@ -205,7 +197,7 @@ class StyleDiffusionTraining:
         some = np.flatnonzero(pictures.frame[: pictures.n_whole] % max(1, config.frames // JUDGE_FRAMES) == 0)
         judge = StyleJudge.learned(pictures.rgb[some], pictures.style[some], NAMES, PHOTO, config.seed)
         judge.save(folder / JUDGE_NAME)
-        pipeline = load_pipeline(folder)
+        pipeline = open_pipeline(folder)
         total = len(STYLES) * config.samples
         styles = np.repeat(np.arange(len(STYLES)), config.samples)
         prompts = [STYLES[k].wordings[0].format(config.person) for k in styles]

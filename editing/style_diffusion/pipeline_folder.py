@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import textwrap
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from editing.diffusion_pipeline import load_pipeline
 from editing.style_diffusion.denoiser import SCHEDULE
-from renderer.errors import BadInput
 from renderer.images import quantise
 
 if TYPE_CHECKING:
@@ -20,7 +19,6 @@ if TYPE_CHECKING:
 
 JUDGE_NAME = "style_judge.safetensors"
 """An `editing.evaluate.style_similarity.StyleJudge` of the same styles, beside the model."""
-REASON_LETTERS = 160
 BATCH = 12
 """Pictures that are sampled together."""
 
@@ -64,21 +62,13 @@ def write_pipeline(folder: Path, autoencoder: Any, unet: Any, text_encoder: Any,
     pipeline.save_pretrained(folder)
 
 
-def load_pipeline(folder: Path) -> Any:
+def open_pipeline(folder: Path) -> Any:
     """On the CPU, in single precision. BadInput for a folder that holds no such model."""
     import torch
-    from diffusers import StableDiffusionPipeline
 
-    if not (folder / "model_index.json").is_file():
-        raise BadInput(f"{folder} holds no diffusers pipeline (model_index.json is missing); python -m editing style-diffusion makes one")
-    load: Any = StableDiffusionPipeline.from_pretrained
-    try:
-        pipeline = load(str(folder), safety_checker=None).to(torch.float32)
-    except Exception as error:  # diffusers and safetensors raise what they like
-        reason = textwrap.shorten(str(error), REASON_LETTERS, placeholder=" …")
-        raise BadInput(f"{folder} cannot be loaded as a Stable Diffusion pipeline ({type(error).__name__}: {reason})") from error
-    pipeline.set_progress_bar_config(disable=True)
-    return pipeline
+    name = str(folder.resolve())
+    wanted = "a Stable Diffusion pipeline's folder; python -m editing style-diffusion makes one"
+    return load_pipeline("StableDiffusionPipeline", name, asked=str(folder), wanted=wanted).to(torch.float32)
 
 
 def sample(

@@ -17,8 +17,8 @@ from editing.edit.originals import Moments, Originals
 from editing.evaluate.metrics import mouth_opening
 from editing.image_editors.builtin.builtin_editor import BuiltinEditor
 from editing.image_editors.editor import EditSettings
-from editing.style_diffusion.files import write_array
 from editing.style_diffusion.styles import STYLES
+from editing.whole_files import write_array
 from renderer.images import quantise, resize_picture
 from renderer.view import MAX_PITCH_DEG, MAX_YAW_DEG, View, Viewpoint, facing_deg
 

@@ -6,7 +6,6 @@ it is complete. Pictures are rendered in worker processes that write straight in
 
 from __future__ import annotations
 
-import json
 import multiprocessing
 import signal
 from dataclasses import asdict, dataclass
@@ -29,6 +28,7 @@ from editing.dataset import (
     write_transcript,
 )
 from editing.phones import VISEMES
+from editing.request_file import REQUEST_NAME, note_request, was_begun_with
 from editing.synthesize.emotions import EMOTION_NAMES
 from editing.synthesize.performance import Expression, perform
 from editing.synthesize.presenter import (
@@ -52,7 +52,7 @@ if TYPE_CHECKING:
 
 SUBJECT_NAME = "the visavis presenter"
 MAX_SECONDS = 24 * 3600
-_REQUEST, _PROGRESS, _LANDMARKS, _EMOTIONS = "request.json", "progress.npy", "landmarks.npy", "emotions.npz"
+_PROGRESS, _LANDMARKS, _EMOTIONS = "progress.npy", "landmarks.npy", "emotions.npz"
 _EYE_PERCENTILE = 98
 
 
@@ -146,9 +146,8 @@ def synthesize(out: Path, config: TakeConfig, jobs: int, show_progress: bool = T
         raise BadInput(f"{out.parent} is not a folder; --out must lie in one that exists")
     presenter = Presenter()
     partial = out.with_name(out.name + ".partial")
-    if not (partial / _REQUEST).is_file():
+    if not was_begun_with(partial, _request(config, presenter)):
         _prepare(partial, config, presenter)
-    _check_request(partial, config, presenter)
     _render_missing(partial, config, presenter.variant, jobs, show_progress)
     _finish(partial, config, presenter)
     partial.replace(out)
@@ -156,20 +155,7 @@ def synthesize(out: Path, config: TakeConfig, jobs: int, show_progress: bool = T
 
 def _request(config: TakeConfig, presenter: Presenter) -> dict[str, Any]:
     # Pictures differ in last bits between instruction sets, so a take stays with one.
-    request = {"version": __version__, "variant": presenter.variant, **asdict(config)}
-    return {key: list(value) if isinstance(value, tuple) else value for key, value in request.items()}
-
-
-def _check_request(partial: Path, config: TakeConfig, presenter: Presenter) -> None:
-    found = json.loads((partial / _REQUEST).read_text(encoding="utf-8"))
-    wanted = _request(config, presenter)
-    changed = [key for key in wanted if found.get(key) != wanted[key]]
-    if changed:
-        key = changed[0]
-        raise BadInput(
-            f"{partial} was begun with {key} {found.get(key)!r}, now it is {wanted[key]!r}; "
-            "use the same options to go on, or remove that folder"
-        )
+    return {"version": __version__, "variant": presenter.variant, **asdict(config)}
 
 
 def _prepare(partial: Path, config: TakeConfig, presenter: Presenter) -> None:
@@ -193,8 +179,7 @@ def _prepare(partial: Path, config: TakeConfig, presenter: Presenter) -> None:
     open_memmap(partial / "labels.npy", "w+", np.uint8, (n, size_px, size_px)).flush()
     open_memmap(partial / _LANDMARKS, "w+", np.float32, (n, len(LANDMARK_NAMES), 2)).flush()
     open_memmap(partial / _PROGRESS, "w+", np.bool_, (n,)).flush()
-    text = json.dumps(_request(config, presenter), indent=1)
-    (partial / _REQUEST).write_text(text, encoding="utf-8")
+    note_request(partial, _request(config, presenter))
 
 
 def _transcript(speech: Speech) -> dict[str, Any]:
@@ -280,7 +265,7 @@ def _finish(partial: Path, config: TakeConfig, presenter: Presenter) -> None:
     )
     frames = np.load(partial / "frames.npy", mmap_mode="r")
     write_preview(partial / "preview.mp4", frames, partial / "audio.wav")
-    for name in ("articulation.npy", "viseme.npy", _LANDMARKS, _EMOTIONS, _PROGRESS, _REQUEST):
+    for name in ("articulation.npy", "viseme.npy", _LANDMARKS, _EMOTIONS, _PROGRESS, REQUEST_NAME):
         (partial / name).unlink()
 
 

@@ -79,6 +79,17 @@ def test_gradients_match_a_finite_difference_of_the_surrogate(plain: Callable[..
         assert (values[0] - values[1]) / (2.0 * step) == pytest.approx(float(gradient.norm()), rel=0.05), name
 
 
+def test_rates_fall_to_the_share_that_is_left(plain: Callable[..., Appearance]) -> None:
+    """Adam's steps are as long as its rate where the gradient is always the same."""
+    appearance = plain(AppearanceConfig(steps=3, network_rate=1e-2, last_rate=0.01), 32)
+    weight, steps = appearance.field["head.colour1.weight"], []
+    for _ in range(3):
+        before = weight.detach().clone()
+        appearance.step(weight.sum())
+        steps.append(float((before - weight.detach()).mean()))
+    assert steps == pytest.approx([1e-2, 1e-3, 1e-4], rel=0.01)
+
+
 def test_native_gradients_match_torch(avatar: Avatar, keyframes: list[Keyframe], plain: Callable[..., Appearance]) -> None:
     pair = plain(), Appearance(avatar, keyframes, AppearanceConfig(), PX, NativeEngine())
     for appearance in pair:

@@ -9,9 +9,11 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import pytest
 
+from editing.edit.originals import Moments
 from editing.score_distillation.config import DistillationConfig
 from editing.score_distillation.job import DistillationJob, DistillationRequest
 from renderer.avatar_file import file_sha256, load_avatar, save_avatar
+from renderer.emotion import NEUTRAL, Emotion
 from renderer.errors import BadInput
 from tests.editing.score_distillation.conftest import BRIEF
 
@@ -114,3 +116,16 @@ def test_single_token_gives_every_keyframe_the_same_label(
     job = start(avatar, encoder, tmp_path, model)
     assert len(set(job.identifiers(5))) == 5
     assert len(set(start(avatar, encoder, tmp_path / "single", model, single).identifiers(5))) == 1
+
+
+def test_an_edited_avatar_keeps_its_emotions(avatar: Avatar, encoder: AudioEncoder, tmp_path: Path, model: LatentDiffusion) -> None:
+    start(avatar, encoder, tmp_path, model).run(silent)
+    edited = load_avatar(tmp_path / "bronze.avatar")
+    assert avatar.is_emotional and edited.is_emotional
+    np.testing.assert_array_equal(edited.tensors["head.density0.emotion_condition"], avatar.tensors["head.density0.emotion_condition"])
+    moments = Moments.of(avatar, encoder, 12)
+    strong = [dataclasses.replace(moments, emotions=(emotion,) * 12) for emotion in (NEUTRAL, Emotion("angry", 1.0), Emotion("happy", 1.0))]
+    neutral, angry, happy = ([told.render(shown, [0], 1).astype(float)[:, 16:44, 20:44] for shown in (avatar, edited)] for told in strong)
+    for face in (angry, happy):
+        before, after = (np.abs(face[k] - neutral[k]).mean() for k in (0, 1))
+        assert before > 1.0 and after > 0.5 * before, (before, after)

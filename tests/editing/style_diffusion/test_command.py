@@ -22,7 +22,7 @@ if TYPE_CHECKING:
         (["train", "--out", "model", "--denoiser-steps", "0"], "0 steps"),
         (["train", "--out", "model", "--threads", "0"], "--threads 0"),
         (["sample", "model", "--prompt", "photo of a man", "--out", "x.jpg"], "must end in .png"),
-        (["sample", "model", "--prompt", "photo of a man", "--out", "x.png"], "holds no diffusers pipeline"),
+        (["sample", "model", "--prompt", "photo of a man", "--out", "x.png"], "model: no such folder"),
         (["sample", "model", "--prompt", "photo of a man", "--out", "x.png", "--count", "0"], "--count 0"),
         (["sample", "model", "--prompt", "photo of a man", "--out", "x.png", "--guidance", "0"], "--guidance 0"),
         (["sample", "model", "--prompt", "photo of a man", "--out", "x.png", "--steps", "0"], "--steps 0"),

@@ -18,7 +18,7 @@ from editing.style_diffusion.model import (
     StyleDiffusionTraining,
     training_folder,
 )
-from editing.style_diffusion.pipeline_folder import JUDGE_NAME, load_pipeline, sample
+from editing.style_diffusion.pipeline_folder import JUDGE_NAME, open_pipeline, sample
 from editing.style_diffusion.styles import NAMES
 from renderer.errors import BadInput
 from tests.editing.style_diffusion.conftest import TINY
@@ -65,7 +65,7 @@ def test_the_model_is_an_ordinary_pipeline_with_a_report_and_a_judge(model: Path
 
 
 def test_samples_depend_on_seed_and_number_but_not_on_the_batch(model: Path) -> None:
-    pipeline = load_pipeline(model)
+    pipeline = open_pipeline(model)
     prompts = ["photo of a man", "zombie photo of a man", "cartoon of a man"]
     shown = sample(pipeline, prompts, 5, 3.0, 2)
     np.testing.assert_array_equal(sample(pipeline, prompts[:1], 5, 3.0, 2)[0], shown[0])
@@ -103,11 +103,11 @@ def test_a_model_that_is_there_is_not_overwritten(avatar: Avatar, encoder: Audio
 
 
 def test_folders_without_a_pipeline_are_refused(tmp_path: Path) -> None:
-    with pytest.raises(BadInput, match=r"model_index\.json is missing"):
-        load_pipeline(tmp_path)
+    with pytest.raises(BadInput, match=r"has no model_index\.json"):
+        open_pipeline(tmp_path)
     (tmp_path / "model_index.json").write_text("{}")
     with pytest.raises(BadInput, match="cannot be loaded"):
-        load_pipeline(tmp_path)
+        open_pipeline(tmp_path)
 
 
 @pytest.mark.parametrize(
