@@ -15,6 +15,8 @@ from renderer.emotion import NEUTRAL, Emotion, emotion_code
 from renderer.emotion_glide import EmotionGlide
 from renderer.errors import BadInput
 from renderer.field.config import STEPS_PER_FRAME
+from renderer.head_guide import STILL, HeadGuide
+from renderer.head_range import HeadRange
 from renderer.types import DEFAULT_REFINE_WEIGHT, FrameCondition
 from renderer.view import FRONT, Viewpoint
 
@@ -23,6 +25,7 @@ if TYPE_CHECKING:
 
     from renderer.avatar import Avatar
     from renderer.field.config import AudioWindowConfig
+    from renderer.head_guide import HeadMovement
     from renderer.types import AudioFeatures
     from renderer.view import View
 
@@ -53,7 +56,7 @@ class ConditionStream:
     """Turns one session's audio features into frame conditions.
 
     Head pose and eyes follow the training clip forth and back, so that speech meets poses the field has seen. The pose is what the
-    clip's sitter did, blinks included. Memory is bounded by the audio window's length.
+    clip's sitter did, blinks included, or follow another head (`guide`). Memory is bounded by the audio window's length.
     """
 
     def __init__(
@@ -83,11 +86,14 @@ class ConditionStream:
         self._shown_view = FRONT
         self._emotion = emotion
         self._glide = EmotionGlide(emotion_code(emotion), emotion_code(emotion), 0)
-        self._trail: deque[tuple[int, View, EmotionGlide]] = deque(maxlen=TRAIL_FRAMES)
+        self.guide = HeadGuide()
+        """Another head's movement to follow, off at first."""
+        self._shown_head = STILL
+        self._trail: deque[tuple[int, View, EmotionGlide, HeadMovement]] = deque(maxlen=TRAIL_FRAMES)
         """Frames given and what they were shown with, for `back_to`."""
         self.avatar = avatar
         self._check(avatar)
-        self._viewpoint = Viewpoint(avatar)
+        self._viewpoint, self._head_range = Viewpoint(avatar), HeadRange(avatar)
 
     def _check(self, avatar: Avatar) -> None:
         if avatar.field_config.feature_dim != len(self._silence):
@@ -100,7 +106,7 @@ class ConditionStream:
         """Go on with another avatar from the next frame; the audio heard so far is kept."""
         self._check(avatar)
         self.avatar = avatar
-        self._viewpoint = Viewpoint(avatar)
+        self._viewpoint, self._head_range = Viewpoint(avatar), HeadRange(avatar)
 
     @property
     def emotion(self) -> Emotion:
@@ -138,8 +144,10 @@ class ConditionStream:
         end = shape.first_step(self._frame) + shape.n_steps
         if self._first_step + len(self._features) < end:
             return None
-        condition = self._condition(self._frame)
+        head = self.guide.after(self._shown_head, self._frame)
+        condition = self._condition(self._frame, head)
         self._advance(self._frame + 1)
+        self._shown_head = head
         return condition
 
     def back_to(self, frame: int) -> int:
@@ -148,7 +156,7 @@ class ConditionStream:
         For frames that nobody has seen yet when something changes: they can be made anew with what is wished now.
         """
         while self._trail and self._trail[-1][0] >= frame:
-            self._frame, self._shown_view, self._glide = self._trail.pop()
+            self._frame, self._shown_view, self._glide, self._shown_head = self._trail.pop()
         self._glide = self._glide.turned(emotion_code(self._emotion), self._frame - 1)
         return self._frame
 
@@ -157,14 +165,14 @@ class ConditionStream:
         if frame > self._frame:
             self._advance(frame)
 
-    def _condition(self, frame: int) -> FrameCondition:
+    def _condition(self, frame: int, head: HeadMovement) -> FrameCondition:
         shape = self.avatar.field_config.audio_window
         row = ping_pong(frame + self._phase, len(self.avatar.pose_track))
         return FrameCondition(
             index=frame,
             audio_window=audio_window_at(self._features, self._first_step, frame, shape, self._silence),
-            camera_from_head=self._viewpoint.turned(self.avatar.pose_track[row], self._shown_view),
-            eye_ratio=float(self.avatar.eye_track[row]),
+            camera_from_head=self._viewpoint.turned(self._head_range.pose(self.avatar.pose_track[row], head), self._shown_view),
+            eye_ratio=self._head_range.eye_ratio(float(self.avatar.eye_track[row]), head),
             smoothing=self.smoothing,
             background=self.background,
             emotion=self._glide.at(frame) if self.avatar.is_emotional else None,
@@ -173,7 +181,7 @@ class ConditionStream:
         )
 
     def _advance(self, frame: int) -> None:
-        self._trail.append((self._frame, self._shown_view, self._glide))
+        self._trail.append((self._frame, self._shown_view, self._glide, self._shown_head))
         self._shown_view = self._shown_view.towards(self.view, frame - self._frame)
         self._frame = frame
         # Another avatar may look further back than the present one; keep one window more than any needs.
