@@ -45,13 +45,13 @@ def api_page(schema: dict[str, Any]) -> str:
 
 
 def _messages(adapter: TypeAdapter[Any]) -> list[tuple[str, str]]:
-    """Each message's fields with their types."""
+    """Each message's fields with their types, and those of its parts."""
     found = []
     for name, model in adapter.json_schema()["$defs"].items():
         fields = model.get("properties", {})
-        if "type" in fields:
-            words = ", ".join(f"{key}: {_type(value)}" for key, value in fields.items() if key != "type")
-            found.append((fields["type"].get("const", name), words))
+        words = ", ".join(f"{key}: {_type(value)}" for key, value in fields.items() if key != "type")
+        # What messages are made of stands under its own name.
+        found.append((fields["type"].get("const", name) if "type" in fields else name, words))
     return found
 
 

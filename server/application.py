@@ -17,6 +17,7 @@ from renderer.avatar_file import read_poster
 from renderer.errors import VisavisError
 from renderer.images import encode_picture
 from server.api_page import api_page
+from server.camera_api import add_camera
 from server.media_api import add_media
 from server.messages import AvatarInfo  # noqa: TC001 (pydantic reads it)
 from server.metrics import CONTENT_TYPE
@@ -38,7 +39,7 @@ CONTENT_SECURITY_POLICY = (
 )
 HEADERS = {
     "Content-Security-Policy": CONTENT_SECURITY_POLICY,
-    "Permissions-Policy": "microphone=(self), camera=()",
+    "Permissions-Policy": "microphone=(self), camera=(self)",
     "Referrer-Policy": "no-referrer",
     "X-Content-Type-Options": "nosniff",
     # Files are small and have ETags: a browser asks each time and never runs an old page against a new server.
@@ -126,6 +127,7 @@ def create_application(server: LiveServer, access: Access) -> FastAPI:
 
     add_media(app, access, server, require_token)
     add_whip(app, access, server, require_token)
+    add_camera(app, access, server, require_token)
 
     @app.get("/docs", response_class=HTMLResponse, include_in_schema=False)
     async def docs() -> str:

@@ -92,12 +92,25 @@ async def _serve(settings: ServerSettings, listener: socket.socket) -> int:
     server, access = LiveServer(settings), Access(settings)
     await server.start()
     try:
-        await _serve_http(server, access, listener, stopped)
+        with _terminal_keys(server):
+            await _serve_http(server, access, listener, stopped)
     finally:
         await server.aclose()
     if server.failure is not None:
         raise server.failure
     return EXIT_INTERRUPTED if signal.SIGINT in stopped_by else 0
+
+
+@contextlib.contextmanager
+def _terminal_keys(server: LiveServer) -> Iterator[None]:
+    """While the virtual camera is what the server was started for."""
+    if server.settings.virtual_camera is None:
+        yield
+        return
+    from server.virtual_camera.terminal_keys import TerminalKeys, reading_keys
+
+    with reading_keys(TerminalKeys(server.call).press):
+        yield
 
 
 async def _serve_http(server: LiveServer, access: Access, listener: socket.socket, stopped: asyncio.Event) -> None:

@@ -6,9 +6,9 @@ was ready before its time. Too often too late, and the latency grows; time to sp
 
 from __future__ import annotations
 
+import math
 from collections import deque
-
-import numpy as np
+from collections.abc import Iterable
 
 WINDOW_FRAMES = 250
 """Ten seconds."""
@@ -37,6 +37,7 @@ class LatencyGovernor:
     def __init__(self, start_s: float) -> None:
         self._start_s = start_s
         self.latency_s = start_s
+        self.may_shorten = True
         self._spare_s: deque[float] = deque(maxlen=WINDOW_FRAMES)
 
     def observe(self, spare_s: float) -> None:
@@ -44,16 +45,25 @@ class LatencyGovernor:
         self._spare_s.append(spare_s)
         n_frames = len(self._spare_s)
         if n_frames == WINDOW_FRAMES:
-            worst_s = float(np.percentile(self._spare_s, LATE_PERCENT))
+            worst_s = percentile(self._spare_s, LATE_PERCENT)
             if worst_s < 0.0 or worst_s > LOWER_FROM_S:
                 self._move(WANTED_SPARE_S - worst_s)
             else:
                 self._spare_s.clear()
-        elif n_frames % EARLY_LOOK_FRAMES == 0 and float(np.percentile(self._spare_s, EARLY_LATE_PERCENT)) < 0.0:
-            self._move(WANTED_SPARE_S - float(np.percentile(self._spare_s, EARLY_KEPT_PERCENT)))
+        elif n_frames % EARLY_LOOK_FRAMES == 0 and percentile(self._spare_s, EARLY_LATE_PERCENT) < 0.0:
+            self._move(WANTED_SPARE_S - percentile(self._spare_s, EARLY_KEPT_PERCENT))
 
     def _move(self, change_s: float) -> None:
         """What was seen under another latency says nothing more."""
-        change_s = max(-MAX_LOWER_S, min(MAX_RAISE_S, change_s))
+        change_s = max(-MAX_LOWER_S if self.may_shorten else 0.0, min(MAX_RAISE_S, change_s))
         self.latency_s = min(self._start_s + MOST_ABOVE_S, max(self._start_s - MOST_BELOW_S, self.latency_s + change_s))
         self._spare_s.clear()
+
+
+def percentile(values: Iterable[float], percent: float) -> float:
+    """As `numpy.percentile` (linear), whose first call takes 100 ms: it imports more of numpy, here in the middle of a sentence."""
+    ordered = sorted(values)
+    place = percent / 100 * (len(ordered) - 1)
+    below = math.floor(place)
+    above = min(below + 1, len(ordered) - 1)
+    return ordered[below] + (place - below) * (ordered[above] - ordered[below])

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import sys
 import time
 from typing import TYPE_CHECKING
 
@@ -19,12 +20,16 @@ from server.edit_jobs import EditJobs
 from server.frame_ring import RingLayout
 from server.messages import Hello
 from server.metrics import Metrics, resident_bytes
+from server.pauses import prepare_for_sessions
 from server.render_process import RenderProcess
 from server.shelf_feed import ShelfFeed
 from server.sinks.publication import Publications
 from server.sinks.recording import RecordingLimits, Recordings
 from server.sizing import CANDIDATE_SIZES_PX, affordable_sessions, automatic_latency_ms
 from server.text_to_speech import TextToSpeech
+from server.tracker_process import TrackerProcess
+from server.virtual_camera.call import Call
+from server.virtual_camera.terminal_keys import HELP, describe
 from server.worker_messages import Preload, WorkerOptions
 
 if TYPE_CHECKING:
@@ -76,8 +81,13 @@ class LiveServer:
         )
         self.publications = Publications(settings.ice)
         self.speech_engine = TextToSpeech(settings.speech_command)
+        self.call = Call(self)
+        """The virtual camera, and who is shown through it."""
+        if settings.virtual_camera is not None:
+            self.call.check(settings.microphone)
         if settings.say is not None and self.speech_engine.missing is not None:
             raise VisavisError(self.speech_engine.missing)
+        self.face_tracker = TrackerProcess()
         self.ready: Ready | None = None
         self.failure: VisavisError | None = None
         """Why the server cannot go on; set together with `failed`."""
@@ -89,6 +99,7 @@ class LiveServer:
         self._keeper: asyncio.Task[None] | None = None
         self._preloader: asyncio.Task[None] | None = None
         self._sayer: asyncio.Task[None] | None = None
+        self._caller: asyncio.Task[None] | None = None
         self._add_gauges()
 
     async def start(self) -> None:
@@ -101,7 +112,9 @@ class LiveServer:
         self.feed.start()
         self._preloader = asyncio.create_task(self._preload_new())
         self._keeper = asyncio.create_task(self._keep_rendering(self._render))
-        if self.settings.say is not None:
+        if self.settings.virtual_camera is not None:
+            self._caller = asyncio.create_task(self._call_at_start())
+        elif self.settings.say is not None:
             self._sayer = asyncio.create_task(self._say_at_start(self.settings.say))
 
     async def _say_at_start(self, text: str) -> None:
@@ -113,17 +126,31 @@ class LiveServer:
         except VisavisError as error:
             self._fail(error)
 
+    async def _call_at_start(self) -> None:
+        """With this machine's own microphone, for as long as the server runs; what `say` gives is said there."""
+        await self.wait_ready()
+        try:
+            info = await self.call.begin()
+            if self.settings.say is not None and self.call.shown is not None:
+                self.call.shown.say(self.settings.say)
+        except VisavisError as error:
+            self._fail(error)
+            return
+        print(describe(info), HELP, sep="\n", file=sys.stderr, flush=True)
+
     async def aclose(self) -> None:
         """End every session, the edit that runs, the worker and its memory."""
-        for task in (self._sayer, self._keeper, self._preloader):
+        for task in (self._caller, self._sayer, self._keeper, self._preloader):
             if task is not None:
                 task.cancel()
                 await asyncio.gather(task, return_exceptions=True)
+        await self.call.end()
         await self.feed.aclose()
         await self.edits.aclose()
         for performance in self.performances:
             self._finish(performance)
         await asyncio.gather(*self._closing, return_exceptions=True)
+        await self.face_tracker.aclose()
         if self._render is not None:
             await self._render.stop()
 
@@ -144,6 +171,7 @@ class LiveServer:
             from server.media_limits import set_bitrates
 
             set_bitrates(self.ready.width * self.ready.size)
+            prepare_for_sessions()
             self._became_ready.set()
             await render.ended.wait()
             self.ready = None
@@ -290,7 +318,9 @@ class LiveServer:
             self._finish(performance)
             on_end(performance)
 
-        performance = Performance(plan, self._render, self.library, self.backgrounds, self.metrics, ended, self.speech_engine)
+        performance = Performance(
+            plan, self._render, self.library, self.backgrounds, self.metrics, ended, self.speech_engine, self.face_tracker
+        )
         self._performances[performance.id] = performance
         return performance
 
@@ -300,6 +330,7 @@ class LiveServer:
         for url in self.settings.publish:
             if not self.publications.runs(url):
                 self.publish(performance, url)
+        self.call.offer(performance)
 
     # ---- where they go
 
@@ -385,6 +416,8 @@ class LiveServer:
     def _add_gauges(self) -> None:
         self.metrics.gauge("sessions", "Sessions that run", lambda: len(self._performances))
         self.metrics.gauge("sessions_max", "Places for sessions", lambda: self.max_sessions)
+        self.metrics.gauge("face_pictures", "Pictures of users' cameras looked at", lambda: self.face_tracker.pictures)
+        self.metrics.gauge("face_tracking_ms", "Time the last of them took", lambda: self.face_tracker.track_ms or 0.0)
         self.metrics.gauge("pictures_waiting", "Pictures rendered and not yet shown", self._pictures_waiting)
         self.metrics.gauge("media_memory_bytes", "Memory of the media process", lambda: resident_bytes(None))
         self.metrics.gauge("render_memory_bytes", "Memory of the render worker", self._render_memory)

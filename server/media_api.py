@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-import contextlib
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Literal
 
 from fastapi import Depends, FastAPI, HTTPException, Request
 from fastapi.responses import FileResponse
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, Field
 
 from renderer.errors import BadInput, VisavisError
+from server.api_guard import Statuses, Wish, page_guard, refusals
 from server.live_server import NotReady, ServerBusy, UnknownPerformance
 from server.messages import MAX_TEXT
 from server.narrator import TooMuchToSay
@@ -18,7 +18,7 @@ from server.sinks.recording import NoRoom, RecordingInfo, RecordingRefused, Unkn
 from server.text_to_speech import SpeechFailed
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Callable
 
     from server.access import Access
     from server.live_server import LiveServer
@@ -27,11 +27,7 @@ if TYPE_CHECKING:
 BAD_REQUEST, NOT_FOUND, CONFLICT, BUSY, UNAVAILABLE, NO_SPACE = 400, 404, 409, 503, 501, 507
 
 
-class _Wish(BaseModel):
-    model_config = ConfigDict(extra="forbid")
-
-
-class SessionWish(_Wish):
+class SessionWish(Wish):
     avatar: str | None = None
     """By name; null: the default."""
     size: int | None = None
@@ -52,11 +48,11 @@ class Sessions(BaseModel):
     sessions: list[SessionInfo]
 
 
-class Text(_Wish):
+class Text(Wish):
     text: str = Field(min_length=1, max_length=MAX_TEXT)
 
 
-class RecordingWish(_Wish):
+class RecordingWish(Wish):
     session: str
     format: Literal["mp4", "mkv"] = "mp4"
 
@@ -65,7 +61,7 @@ class Recordings(BaseModel):
     recordings: list[RecordingInfo]
 
 
-class PublicationWish(_Wish):
+class PublicationWish(Wish):
     session: str
     url: str = Field(max_length=MAX_ADDRESS)
     """rtmp://host/app/key, srt://host:port or whip:https://TOKEN@host/path."""
@@ -78,13 +74,7 @@ class Publications(BaseModel):
 def add_media(app: FastAPI, access: Access, server: LiveServer, require_token: Callable[[Request], None]) -> None:
     """Add the routes to the application."""
 
-    def require_page(request: Request) -> None:
-        """What changes something is for this server's own page, and for programs, which send no origin."""
-        require_token(request)
-        if not access.allows_origin(request.headers):
-            raise HTTPException(403, "this request comes from a page of another server")
-
-    readers, writers = [Depends(require_token)], [Depends(require_page)]
+    readers, writers = [Depends(require_token)], [Depends(page_guard(access, require_token))]
 
     @app.get("/api/sessions", dependencies=readers)
     async def sessions() -> Sessions:
@@ -94,13 +84,13 @@ def add_media(app: FastAPI, access: Access, server: LiveServer, require_token: C
     @app.post("/api/sessions", status_code=201, dependencies=writers)
     async def begin(wish: SessionWish) -> SessionInfo:
         """Begin a session without a microphone: it idles, and says what it is told to. It stays until it is deleted."""
-        with _refusals():
+        with refusals(_STATUSES):
             return _info(await server.open_performance(wish.avatar, wish.size))
 
     @app.delete("/api/sessions/{session}", dependencies=writers)
     async def end(session: str) -> Sessions:
         """End a session, whoever began it, with its recordings and publications."""
-        with _refusals():
+        with refusals(_STATUSES):
             performance = server.performance(session)
             performance.end("internal", "the session was ended by the server's owner")
         return Sessions(sessions=[_info(left) for left in server.performances])
@@ -108,7 +98,7 @@ def add_media(app: FastAPI, access: Access, server: LiveServer, require_token: C
     @app.post("/api/sessions/{session}/say", status_code=202, dependencies=writers)
     async def say(session: str, text: Text) -> SessionInfo:
         """Have the avatar say a text, after those that wait; the microphone is not heard meanwhile."""
-        with _refusals():
+        with refusals(_STATUSES):
             performance = server.performance(session)
             performance.say(text.text)
             return _info(performance)
@@ -116,7 +106,7 @@ def add_media(app: FastAPI, access: Access, server: LiveServer, require_token: C
     @app.delete("/api/sessions/{session}/say", dependencies=writers)
     async def stop(session: str) -> SessionInfo:
         """Interrupt: say nothing more of what was sent."""
-        with _refusals():
+        with refusals(_STATUSES):
             performance = server.performance(session)
             performance.stop_saying()
             return _info(performance)
@@ -129,19 +119,19 @@ def add_media(app: FastAPI, access: Access, server: LiveServer, require_token: C
     @app.post("/api/recordings", status_code=201, dependencies=writers)
     async def record(wish: RecordingWish) -> RecordingInfo:
         """Record a session's picture and voice, from now to the session's end, or a limit."""
-        with _refusals():
+        with refusals(_STATUSES):
             return server.record(server.performance(wish.session), wish.format).info
 
     @app.get("/api/recordings/{recording}", dependencies=readers)
     async def recording_info(recording: str) -> RecordingInfo:
         """How a recording stands."""
-        with _refusals():
+        with refusals(_STATUSES):
             return server.recordings.get(recording).info
 
     @app.delete("/api/recordings/{recording}", dependencies=writers)
     async def stop_recording(recording: str) -> RecordingInfo:
         """End a recording; answers when its file is whole. The file stays."""
-        with _refusals():
+        with refusals(_STATUSES):
             found = server.recordings.get(recording)
             await found.stop()
             return found.info
@@ -149,7 +139,7 @@ def add_media(app: FastAPI, access: Access, server: LiveServer, require_token: C
     @app.get("/api/recordings/{recording}/file", response_class=FileResponse, dependencies=readers)
     async def recording_file(recording: str) -> FileResponse:
         """The file of a recording that has ended."""
-        with _refusals():
+        with refusals(_STATUSES):
             found = server.recordings.get(recording)
         if found.info.file is None:
             raise HTTPException(CONFLICT, "this recording is still being made" if found.info.state == "running" else "nothing was recorded")
@@ -164,13 +154,13 @@ def add_media(app: FastAPI, access: Access, server: LiveServer, require_token: C
     @app.post("/api/publications", status_code=201, dependencies=writers)
     async def publish(wish: PublicationWish) -> PublicationInfo:
         """Send a session to a stream server; a connection that is lost is made again."""
-        with _refusals():
+        with refusals(_STATUSES):
             return server.publish(server.performance(wish.session), wish.url).info
 
     @app.delete("/api/publications/{publication}", dependencies=writers)
     async def stop_publishing(publication: str) -> PublicationInfo:
         """End a publication."""
-        with _refusals():
+        with refusals(_STATUSES):
             found = server.publications.get(publication)
             await found.aclose()
             return found.info
@@ -186,7 +176,7 @@ def _info(performance: Performance) -> SessionInfo:
     )
 
 
-_STATUSES: tuple[tuple[type[VisavisError], int], ...] = (
+_STATUSES: Statuses = (
     (UnknownPerformance, NOT_FOUND),
     (UnknownRecording, NOT_FOUND),
     (UnknownPublication, NOT_FOUND),
@@ -199,13 +189,3 @@ _STATUSES: tuple[tuple[type[VisavisError], int], ...] = (
     (BadInput, BAD_REQUEST),
     (VisavisError, 500),
 )
-
-
-@contextlib.contextmanager
-def _refusals() -> Iterator[None]:
-    """Errors as HTTP statuses, each with its one line."""
-    try:
-        yield
-    except VisavisError as error:
-        status: Any = next(status for kind, status in _STATUSES if isinstance(error, kind))
-        raise HTTPException(status, str(error)) from error

@@ -20,6 +20,7 @@ MAX_TEXT = 5000
 
 Category = Literal["neutral", "angry", "fearful", "happy", "sad"]
 """`renderer.emotion.EMOTIONS`."""
+FollowStatus = Literal["off", "starting", "no_picture", "no_face", "following"]
 ErrorCode = Literal[
     "busy",
     "bad_message",
@@ -28,6 +29,7 @@ ErrorCode = Literal[
     "unknown_background",
     "unauthorised",
     "speech_failed",
+    "follow_unavailable",
     "no_candidates",
     "internal",
 ]
@@ -86,6 +88,10 @@ class Set(_Message):
     """Whether the face follows loudness and pitch of the voice (`renderer.voice_emotion`) in place of `emotion`."""
     fade: bool | None = None
     """Whether a swap fades over from the last picture of the old avatar in place of a cut."""
+    follow: bool | None = None
+    """Whether head, eyes and expression follow the user's camera: the pictures of the connection's video track."""
+    straight_ahead: Literal[True] | None = None
+    """The user looks straight ahead now, and for a second: movement is measured against that. Without effect while nothing is followed."""
 
 
 class Ping(_Message):
@@ -181,6 +187,16 @@ class Stats(_Message):
     audio_level: float
 
 
+class FollowState(_Message):
+    """How it stands with following the user's camera."""
+
+    on: bool = False
+    status: FollowStatus = "off"
+    """`starting`: until the first face; `no_picture`: none has come for three seconds; `no_face`: the avatar moves by itself meanwhile."""
+    reason: str | None = None
+    """Why a camera cannot be followed here, with what to do about it."""
+
+
 class State(_Message):
     """What is set; sent after the answer and after every change."""
 
@@ -198,6 +214,7 @@ class State(_Message):
     emotion_auto: bool = False
     emotional: bool = False
     """Whether the avatar that is shown has emotions; without, both lines above are kept for one that has."""
+    follow: FollowState = FollowState()
     loading: str | None = None
     """Name of an avatar that is being loaded and will be swapped in."""
 

@@ -65,6 +65,10 @@ class Microphone:
         """Index after the last sample handed on."""
         return self._next
 
+    def sample_of(self, pts: int) -> int | None:
+        """The index that the sample of RTP time `pts` has, or would have; None before the first packet."""
+        return None if self._shift is None else pts + self._shift
+
     def push(self, pts: int, samples: Int16[np.ndarray, " n"], now_s: float) -> list[SoundBlock]:
         """A decoded packet whose first sample has RTP time `pts` (in samples, unwrapped)."""
         length = len(samples)

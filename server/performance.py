@@ -26,6 +26,7 @@ from renderer.errors import BadInput, VisavisError
 from renderer.types import DEFAULT_REFINE_WEIGHT, FPS
 from renderer.view import View
 from server.backgrounds import cover
+from server.camera_follow import CameraFollow, FollowUnavailable
 from server.guarded_tasks import GuardedTasks
 from server.latency import LatencyGovernor
 from server.media import FRAME_SAMPLES, PACKET_SAMPLES, TimedPicture, VoicePacket
@@ -37,7 +38,7 @@ from server.sinks.fan_out import FanOut
 from server.speech_queue import SpeechQueue
 from server.timeline import VOICE_RATE_HZ, SessionTimeline
 from server.voice_delay import VoiceDelay
-from server.worker_messages import Backdrop, ChangeSession, OpenSession, Sound
+from server.worker_messages import Backdrop, ChangeSession, OpenSession, Seen, Sound
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -47,11 +48,13 @@ if TYPE_CHECKING:
 
     from server.avatar_library import AvatarLibrary
     from server.backgrounds import Backgrounds
-    from server.messages import ErrorCode, ServerMessage
+    from server.camera_picture import CameraPicture
+    from server.messages import ErrorCode, FollowState, ServerMessage
     from server.metrics import Metrics
     from server.microphone import SoundBlock
     from server.render_process import RenderProcess
     from server.text_to_speech import TextToSpeech
+    from server.tracker_process import TrackerProcess
     from server.worker_messages import AvatarChosen, AvatarRefused, FrameReady
 
 logger = logging.getLogger(__name__)
@@ -62,7 +65,7 @@ SETTLING_S = 0.3
 """How long the first packets are listened to before anything leaves: they come in a burst."""
 STATS_PERIOD_S = 1.0
 VOICE_SPARE_S = 1.0
-"""Voice kept beyond the first latency, so that a slow loop, or a longer latency, finds it still there."""
+"""Voice kept beyond the longest latency, so that a slow loop, or a longer latency, finds it still there."""
 VOICE_LEAD_S = 0.015
 """The voice is given away this much before its time: half of what Chromium reports as the delay of its sound output (30 ms). Picture and
 voice then meet within 15 ms whether one looks at where they leave the browser's buffers or at the loudspeaker, and Chromium, which looks
@@ -72,6 +75,10 @@ LEVEL_DECAY = 0.8
 SPEAKING_LEVEL = 0.01
 """Of a packet's root mean square from which on somebody speaks: −40 dB of full scale."""
 FULL_SCALE = 32768.0
+MIN_HELD_LATENCY_S, MAX_HELD_LATENCY_S = 0.1, 2.0
+"""Of a latency that is asked for while a performance runs."""
+MAX_CAMERA_DELAY_S, MAX_CAMERA_LEAD_S = 1.0, 0.2
+"""How far a picture of the speaker's camera may lie behind or before the sound that is heard now."""
 
 
 @dataclass(frozen=True)
@@ -103,8 +110,10 @@ class Performance:
         metrics: Metrics,
         on_end: Callable[[Performance], None],
         engine: TextToSpeech,
+        tracker: TrackerProcess,
     ) -> None:
-        """`on_end` is called once, when the performance ended by itself; `engine` speaks the texts that it is told to say."""
+        """`on_end` is called once, when the performance ended by itself; `engine` speaks the texts that it is told to say; `tracker` finds
+        the user's face where the avatar is to follow it."""
         self.id = secrets.token_hex(8)
         self.plan = plan
         self.sinks = FanOut()
@@ -117,11 +126,18 @@ class Performance:
         self._state = State(
             avatar=name, voice=True, smoothing=0.0, omega=DEFAULT_REFINE_WEIGHT, size=plan.size, emotional=library.is_emotional(name)
         )
+        self._follow = CameraFollow(
+            tracker,
+            on_seen=lambda sighting: render.send(Seen(self._number, sighting)),
+            on_change=self._follow_changed,
+        )
+        self._state = self._state.model_copy(update={"follow": self._follow.state})
         latency_s = plan.latency_ms / 1000
         self._timeline = SessionTimeline(time.monotonic(), latency_s)
         self._microphone = Microphone(self._timeline, plan.sound_needed)
         self._governor = LatencyGovernor(latency_s) if plan.adapts_latency else None
-        self._voice = VoiceDelay(int((latency_s + VOICE_SPARE_S) * VOICE_RATE_HZ))
+        self._held_latency_s: float | None = None
+        self._voice = VoiceDelay(int((max(latency_s, MAX_HELD_LATENCY_S) + VOICE_SPARE_S) * VOICE_RATE_HZ))
         self.speech = SpeechQueue()
         """Sound to be spoken in place of the microphone's."""
         self._narrator = Narrator(engine, self.speech, self._notify)
@@ -179,6 +195,26 @@ class Performance:
         return self._state
 
     @property
+    def latency_s(self) -> float:
+        """From the arrival of a sound to the time of its picture and its voice."""
+        return self._timeline.latency_s
+
+    def hold_latency(self, latency_s: float | None) -> None:
+        """Keep this latency from now on, gone to smoothly; None: what the plan says, or what the pictures need.
+
+        Raises BadInput outside of `MIN_HELD_LATENCY_S` to `MAX_HELD_LATENCY_S`."""
+        if latency_s is not None and not MIN_HELD_LATENCY_S <= latency_s <= MAX_HELD_LATENCY_S:
+            raise BadInput(f"latency {1000 * latency_s:g} ms: {1000 * MIN_HELD_LATENCY_S:g} to {1000 * MAX_HELD_LATENCY_S:g} is possible")
+        self._held_latency_s = latency_s
+        free_s = self._governor.latency_s if self._governor is not None else self.plan.latency_ms / 1000
+        self._timeline.wanted_latency_s = free_s if latency_s is None else latency_s
+
+    def never_shorten_latency(self) -> None:
+        """For somebody to whom a delay that moves is worse than a long one: it may only grow, where pictures are late."""
+        if self._governor is not None:
+            self._governor.may_shorten = False
+
+    @property
     def queue_length(self) -> int:
         """Pictures that wait for their time."""
         return len(self._pictures)
@@ -191,6 +227,7 @@ class Performance:
     async def aclose(self) -> None:
         """Free everything, sinks too; may be called twice."""
         self._ended = True
+        self._follow.close()
         self._render.release(self._number)
         await self._tasks.cancel()
         await self._narrator.aclose()
@@ -239,6 +276,22 @@ class Performance:
         for block in self._microphone.push(pts, samples, now_s):
             self._pass_on(block)
 
+    def see(self, picture: CameraPicture, pts: int | None = None, captured_s: float | None = None) -> None:
+        """A picture of the speaker's camera, for an avatar that follows it (`Set.follow`); else it is forgotten.
+
+        It belongs to the sound of its moment, told by one of two: `pts` on the time line of `hear`, or `captured_s`, the local monotonic
+        time at which a sound of that moment is heard here. Without either, or where what is told cannot be, the moment is now."""
+        if not self._is_playing or not self._follow.is_on:
+            return
+        now_s = time.monotonic()
+        heard = self._timeline.sample_at(now_s)
+        sample = self._microphone.sample_of(pts) if pts is not None else None
+        if sample is None and captured_s is not None:
+            sample = self._timeline.sample_at(captured_s)
+        if sample is None or not heard - MAX_CAMERA_DELAY_S * VOICE_RATE_HZ <= sample <= heard + MAX_CAMERA_LEAD_S * VOICE_RATE_HZ:
+            sample = heard
+        self._follow.see(picture, sample)
+
     def _pass_on(self, block: SoundBlock) -> None:
         if block.is_late:
             if not self.speech.waiting_s:
@@ -268,8 +321,7 @@ class Performance:
         first = first_sample
         while True:
             presented_s, _ = await self._wait_for(first, VOICE_LEAD_S)
-            samples = self._voice.read(first, PACKET_SAMPLES) if self._state.voice else np.zeros(PACKET_SAMPLES, np.int16)
-            self.sinks.put(VoicePacket(first, samples, presented_s))
+            self.sinks.put(VoicePacket(first, self._voice.read(first, PACKET_SAMPLES), presented_s))
             first += PACKET_SAMPLES
 
     async def _wait_for(self, sample: int, lead_s: float = 0.0) -> tuple[float, float]:
@@ -290,7 +342,8 @@ class Performance:
             return
         if self._governor is not None and self._has_begun:
             self._governor.observe(self._timeline.presentation_time(message.frame * FRAME_SAMPLES) - time.monotonic())
-            self._timeline.wanted_latency_s = self._governor.latency_s
+            if self._held_latency_s is None:
+                self._timeline.wanted_latency_s = self._governor.latency_s
         self._new_frames += 1
 
     def avatar_chosen(self, message: AvatarChosen) -> None:
@@ -345,6 +398,11 @@ class Performance:
                 return
             self._render.send(ChangeSession(self._number, avatar=path))
             self._state = self._state.model_copy(update={"loading": message.avatar})
+        if message.follow is not None:
+            try:
+                self._follow.turn(message.follow)
+            except FollowUnavailable as error:
+                reply(Error(code="follow_unavailable", message=str(error)))
         view = None if message.view is None else View(message.view.yaw_deg, message.view.pitch_deg, message.view.zoom)
         emotion = None if message.emotion is None else Emotion(message.emotion.category, message.emotion.strength)
         change = ChangeSession(
@@ -356,11 +414,19 @@ class Performance:
             fade=message.fade,
             emotion=emotion,
             emotion_auto=message.emotion_auto,
+            follow=None if message.follow is None else self._follow.is_on,
+            straighten=message.straight_ahead,
         )
         if change != ChangeSession(self._number):
             self._render.send(change)
         kept = ("voice", "smoothing", "omega", "view", "background", "fade", "emotion", "emotion_auto")
-        self._change_state(**{name: value for name in kept if (value := getattr(message, name)) is not None})
+        changes = {name: value for name in kept if (value := getattr(message, name)) is not None}
+        self._change_state(**changes, follow=self._follow.state)
+
+    def _follow_changed(self, state: FollowState) -> None:
+        if not state.on:
+            self._render.send(ChangeSession(self._number, follow=False))
+        self._change_state(follow=state)
 
     def _backdrop(self, name: str) -> Backdrop:
         """Raises BadInput where there is no such background."""
@@ -376,6 +442,7 @@ class Performance:
         last_s, last_frames = time.monotonic(), self._new_frames
         while True:
             await asyncio.sleep(STATS_PERIOD_S)
+            self._follow.tick()
             now_s, frames = time.monotonic(), self._new_frames
             self._notify(
                 Stats(

@@ -28,6 +28,7 @@ from renderer.types import SAMPLE_RATE_HZ, AudioChunk, AudioFeatures
 from server.avatar_store import MAX_UNUSED, AvatarStore, LoadedAvatar
 from server.frame_ring import FrameRing, RingLayout
 from server.i420 import i420_writer
+from server.pauses import leave_out_of_collections
 from server.sizing import FRAME_MS, MEASURED_FRAMES, WARM_UP_FRAMES, RenderTimes, SizeChoice, choose_size, headroom
 from server.worker_messages import (
     LENGTH,
@@ -40,6 +41,7 @@ from server.worker_messages import (
     OpenSession,
     Preload,
     Ready,
+    Seen,
     SessionFailed,
     SessionOpened,
     Sound,
@@ -84,7 +86,9 @@ class RenderWorker:
 
     def run(self) -> None:
         """Measure, report, then serve until the media process goes away."""
-        self._send(self._measure())
+        ready = self._measure()
+        leave_out_of_collections()
+        self._send(ready)
         while True:
             if not self._receive(wait=self._next_frame_session() is None):
                 return
@@ -174,6 +178,8 @@ class RenderWorker:
                 session = self._sessions[message.session]
                 if isinstance(message, Sound):
                     session.hear(message)
+                elif isinstance(message, Seen):
+                    session.see(message.sighting)
                 else:
                     self._change(session, message)
         except Exception as error:
@@ -216,6 +222,10 @@ class RenderWorker:
             session.set_emotion(change.emotion)
         if change.emotion_auto is not None:
             session.set_emotion_auto(change.emotion_auto)
+        if change.follow is not None:
+            session.set_follow(change.follow)
+        if change.straighten:
+            session.straighten()
         if change.avatar is None:
             self._make_anew(session)
             return

@@ -7,6 +7,9 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+import numpy as np
+
+from server.media import PACKET_SAMPLES, VoicePacket
 from server.media_limits import prefer_codecs
 from server.messages import Answer, BadMessage, Error, Offer, Ping, Say, Set, StopSaying, parse_client_message
 from server.performance import VOICE_LEAD_S
@@ -25,6 +28,7 @@ if TYPE_CHECKING:
     from server.performance import Performance
 
 CONTROL_CHANNEL = "control"
+SILENCE = np.zeros(PACKET_SAMPLES, np.int16)
 
 
 class Session:
@@ -35,7 +39,7 @@ class Session:
         self.performance = performance
         self._metrics = metrics
         self._media = WebRtcSink(VOICE_LEAD_S)
-        self._peer = WebRtcPeer(f"session {self.id}", ice, performance.play, self._lost, performance.hear)
+        self._peer = WebRtcPeer(f"session {self.id}", ice, performance.play, self._lost, performance.hear, performance.see)
         self._peer.connection.on("datachannel", self._on_channel)
         performance.listen(notify)
         performance.sinks.add(self)
@@ -55,7 +59,8 @@ class Session:
         for transceiver in self._peer.connection.getTransceivers():
             prefer_codecs(transceiver)
             if transceiver.kind == "video":
-                transceiver.direction = "sendonly"
+                # The way back is for the user's camera, should the avatar follow it; a page without one offers to receive only.
+                transceiver.direction = "sendrecv"
         sdp = await self._peer.answer(offer.sdp)
         plan = self.performance.plan
         return Answer(sdp=sdp, session=self.id, latency_ms=round(plan.latency_ms, 1), size=plan.size)
@@ -68,7 +73,9 @@ class Session:
         self._peer.jitter_buffer = None
 
     def put(self, media: Media) -> None:
-        """See `sinks.sink`."""
+        """See `sinks.sink`. Who does not want to hear himself gets silence; other sinks have the voice all the same."""
+        if isinstance(media, VoicePacket) and not self.performance.state.voice:
+            media = VoicePacket(media.first_sample, SILENCE, media.presented_s)
         self._media.put(media)
 
     def _lost(self, why: str) -> None:

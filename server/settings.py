@@ -20,6 +20,8 @@ from server.messages import MAX_TEXT
 from server.sinks.publication import check_address
 from server.text_to_speech import DEFAULT_COMMAND, check_command
 from server.udp_ports import UdpPorts
+from server.virtual_camera.set_up import CAMERAS
+from server.virtual_camera.size import CameraSize
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -27,6 +29,8 @@ if TYPE_CHECKING:
 DEVICES = ("auto", "cpu", "cuda")
 LOG_LEVELS = ("debug", "info", "warning", "error")
 MIN_LATENCY_MS, MAX_LATENCY_MS = 100.0, 2000.0
+MIN_CAMERA_DELAY_MS = 200.0
+"""The least latency, and what the virtual devices add."""
 MAX_SESSIONS = 64
 MAX_RECORDING_MINUTES = 24 * 60.0
 MAX_RECORDING_MB = 1e6
@@ -43,31 +47,31 @@ class ServerSettings:
     avatar: str = "bundled"
     """avatar shown first: a file, or the name of one that is known"""
     avatars: Path | None = None
-    """the shelf: folder with more *.avatar files, where new styles go; default: visavis/avatars among your data"""
+    """the shelf: folder of *.avatar files, old and new; default: visavis/avatars in your data"""
     encoder: str | None = None
-    """audio encoder: "bundled", an .onnx file, a folder or a hub name; default: the one the avatar was trained with"""
+    """audio encoder: "bundled", an .onnx file, a folder or a hub name; default: the avatar's own"""
     device: str = "auto"
     """what renders: auto, cpu or cuda"""
     backend: str = "auto"
     """how the CPU renders: auto, cpu (fused, native) or torch (slow)"""
     size: int | None = None
-    """height of the picture in pixels, a multiple of 16; auto: the largest that holds 25 frames a second"""
+    """height of the picture in px, a multiple of 16; auto: what holds 25 frames a second"""
     threads: int | None = None
-    """render threads; auto: half of the processor's cores, but at least 2 if it has them and at most 4"""
+    """render threads; auto: half of the processor's cores, 2 (if there are) to 4"""
     max_sessions: int | None = None
     """people served at a time; auto: as many as the measured speed allows"""
     latency_ms: float | None = None
     """time from a sound's arrival to its picture, in ms; auto: look-ahead + measured render time + margin"""
     token: str | None = None
-    """secret of the page's address; auto off this machine: made anew at each start and printed"""
+    """secret of the page's address; auto off this machine: made anew at each start, printed"""
     ice_servers: tuple[str, ...] = ()
-    """STUN and TURN servers for media through routers (stun:host:port, turn:host:port?transport=tcp); default none"""
+    """STUN and TURN servers, for routers: stun:host:port, turn:host:port?transport=tcp; default none"""
     turn_username: str | None = None
     """name at the TURN servers"""
     turn_password: str | None = None
-    """and the password; better in a file than here, where the system's list of processes shows it"""
+    """and the password; better in a file: the system's list of processes shows it here"""
     turn_secret: str | None = None
-    """secret shared with the TURN servers (coturn: static-auth-secret), in place of name and password"""
+    """secret shared with them (coturn: static-auth-secret), in place of name and password"""
     ice_ports: UdpPorts | None = None
     """UDP ports for media, such as 50000-50100; auto: any free ones"""
     recordings: Path | None = None
@@ -78,6 +82,18 @@ class ServerSettings:
     """or when its file has so many MB"""
     publish: tuple[str, ...] = ()
     """send the first session to a stream server, rtmp://host/app/key, srt://host:port or whip:https://TOKEN@host/path; default none"""
+    virtual_camera: str | None = None
+    """be a camera for calls: auto, pipewire, v4l2loopback, /dev/videoN, obs or unitycapture"""
+    microphone: str | None = None
+    """what that camera hears, by name or a part of it; default: the system's microphone"""
+    camera_size: CameraSize | None = None
+    """of that camera, even, such as 1280x720; auto: 16:9 around the picture"""
+    camera_voice: str | None = None
+    """sound output that is its microphone; default: Linux its own, else BlackHole or VB-CABLE"""
+    camera_delay_ms: float | None = None
+    """from a sound to its picture there; auto: latency + 100 or more"""
+    follow_camera: str | None = None
+    """the avatar there follows your own camera: auto, a device, or a video file in its place"""
     say: str | None = None
     """begin a session that says this text, without a browser"""
     speech_command: str = DEFAULT_COMMAND
@@ -113,11 +129,21 @@ class ServerSettings:
             raise BadInput(f"recording_mb {self.recording_mb:g}: 1 to {MAX_RECORDING_MB:g} is possible")
         if self.recordings is not None and self.recordings.exists() and not self.recordings.is_dir():
             raise BadInput(f"recordings {str(self.recordings)!r}: not a folder")
+        if self.virtual_camera is not None and self.virtual_camera not in CAMERAS and not self.virtual_camera.startswith("/dev/"):
+            raise BadInput(f"virtual_camera {self.virtual_camera!r}: one of {', '.join(CAMERAS)} or /dev/videoN is possible")
+        if self.follow_camera is not None and self.virtual_camera is None:
+            raise BadInput("follow_camera: only together with virtual_camera; a page follows its own camera")
+        if self.camera_delay_ms is not None and not MIN_CAMERA_DELAY_MS <= self.camera_delay_ms <= MAX_LATENCY_MS:
+            raise BadInput(f"camera_delay_ms {self.camera_delay_ms:g}: {MIN_CAMERA_DELAY_MS:g} to {MAX_LATENCY_MS:g} is possible, or auto")
         if self.say is not None and not 0 < len(self.say.strip()) <= MAX_TEXT:
             raise BadInput(f"say: a text of 1 to {MAX_TEXT} characters is possible, not {len(self.say.strip())}")
         for address in self.publish:
             check_address(address)
         check_command(self.speech_command)
+
+    @property
+    def camera_delay_s(self) -> float | None:
+        return None if self.camera_delay_ms is None else self.camera_delay_ms / 1000
 
     @property
     def ice(self) -> IceServers:
@@ -162,7 +188,7 @@ def _data_folder() -> Path:
     return (Path(data) if data else Path.home() / ".local" / "share") / "visavis"
 
 
-_AUTO = ("size", "threads", "max_sessions", "latency_ms", "token", "ice_ports")
+_AUTO = ("size", "threads", "max_sessions", "latency_ms", "token", "ice_ports", "camera_size", "camera_delay_ms")
 """Fields where the word auto stands for None."""
 
 
@@ -170,6 +196,8 @@ _AUTO = ("size", "threads", "max_sessions", "latency_ms", "token", "ice_ports")
 class _Flag:
     metavar: str
     parse: Any
+    alone: str | None = None
+    """What the flag means where no value follows it."""
 
 
 _FLAGS = {
@@ -194,6 +222,12 @@ _FLAGS = {
     "recording_minutes": _Flag("MIN", float),
     "recording_mb": _Flag("MB", float),
     "publish": _Flag("URL,…", lambda text: tuple(part for part in text.split(",") if part)),
+    "virtual_camera": _Flag("DEV", str, alone="auto"),
+    "microphone": _Flag("NAME", str),
+    "camera_size": _Flag("WxH", CameraSize.parse),
+    "camera_voice": _Flag("NAME", str),
+    "camera_delay_ms": _Flag("MS", float),
+    "follow_camera": _Flag("DEV", str, alone="auto"),
     "say": _Flag("TEXT", str),
     "speech_command": _Flag("TEXT", str),
     "log_level": _Flag("LEVEL", str),
@@ -222,6 +256,7 @@ def _parser() -> argparse.ArgumentParser:
         prog="run_server.py",
         usage="%(prog)s [--SETTING VALUE …]",
         description="Speak into a browser's microphone, and an avatar speaks your words as live video.",
+        epilog="To follow the user's camera: pip install '.[follow]'; FACE_LANDMARKER_TASK names MediaPipe's model.",
         formatter_class=lambda prog: argparse.HelpFormatter(prog, max_help_position=28, width=118),
         allow_abbrev=False,
     )
@@ -230,7 +265,9 @@ def _parser() -> argparse.ArgumentParser:
         default = "auto" if item.name in _AUTO else item.default
         shown = f" (default {default})" if default not in (None, ()) else ""
         words = documentation[item.name].replace("%", "%%")
-        parser.add_argument(f"--{item.name.replace('_', '-')}", dest=item.name, metavar=_FLAGS[item.name].metavar, help=words + shown)
+        flag = _FLAGS[item.name]
+        alone: dict[str, Any] = {} if flag.alone is None else {"nargs": "?", "const": flag.alone}
+        parser.add_argument(f"--{item.name.replace('_', '-')}", dest=item.name, metavar=flag.metavar, help=words + shown, **alone)
     parser.add_argument("--config", metavar="FILE.yaml", help="settings by the names above with _ for -; flags win over it")
     return parser
 

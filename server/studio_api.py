@@ -12,6 +12,7 @@ from fastapi.responses import JSONResponse, StreamingResponse
 from pydantic import BaseModel
 
 from renderer.errors import BadInput
+from server.api_guard import Statuses, page_guard, refusals
 from server.backgrounds import MAX_UPLOAD_BYTES, Backgrounds, decode_picture
 from server.edit_jobs import EditJobs, EditRefused, NoSpace, UnknownEdit
 from server.edit_orders import EditInfo, EditOptions, EditOrder  # noqa: TC001 (pydantic reads them)
@@ -57,13 +58,7 @@ def add_studio(
 ) -> None:
     """Add the routes to the application."""
 
-    def require_page(request: Request) -> None:
-        """What changes something is for this server's own page, and for programs, which send no origin."""
-        require_token(request)
-        if not access.allows_origin(request.headers):
-            raise HTTPException(403, "this request comes from a page of another server")
-
-    readers, writers = [Depends(require_token)], [Depends(require_page)]
+    readers, writers = [Depends(require_token)], [Depends(page_guard(access, require_token))]
 
     @app.exception_handler(RequestValidationError)
     async def in_one_line(_: Request, error: RequestValidationError) -> JSONResponse:
@@ -85,19 +80,19 @@ def add_studio(
     @app.post("/api/edits", status_code=201, dependencies=writers)
     async def order(wish: EditOrder) -> EditInfo:
         """Queue an edit; it makes a new style and leaves the old one as it is."""
-        with _refusals():
+        with refusals(_STATUSES):
             return await edits.order(wish)
 
     @app.get("/api/edits/{edit}", dependencies=readers)
     async def info(edit: str) -> EditInfo:
         """How an edit stands."""
-        with _refusals():
+        with refusals(_STATUSES):
             return edits.info(edit)
 
     @app.delete("/api/edits/{edit}", dependencies=writers)
     async def cancel(edit: str) -> Edits:
         """Cancel an edit that waits or runs (it can be resumed), or remove one that has ended, and what it left half-done."""
-        with _refusals():
+        with refusals(_STATUSES):
             if edits.info(edit).state in ("queued", "running"):
                 edits.cancel(edit)
             else:
@@ -107,7 +102,7 @@ def add_studio(
     @app.post("/api/edits/{edit}/resume", dependencies=writers)
     async def resume(edit: str) -> EditInfo:
         """Go on with an edit that was cancelled, interrupted or failed."""
-        with _refusals():
+        with refusals(_STATUSES):
             return edits.resume(edit)
 
     png: dict[int | str, dict[str, Any]] = {200: {"content": {"image/png": {}}}}
@@ -115,13 +110,13 @@ def add_studio(
     @app.get("/api/edits/{edit}/preview.png", response_class=Response, responses=png, dependencies=readers)
     async def preview(edit: str) -> Response:
         """Above: frames of the original; below: the same edited; at the end of a round a third row, as the avatar shows them."""
-        with _refusals():
+        with refusals(_STATUSES):
             return Response(await asyncio.to_thread(edits.preview, edit), media_type="image/png")
 
     @app.post("/api/backgrounds", status_code=201, dependencies=writers)
     async def upload(request: Request) -> Background:
         """A picture to stand behind the avatar: the body is a PNG, JPEG or WebP file. It is kept until the server ends."""
-        with _refusals():
+        with refusals(_STATUSES):
             picture = await asyncio.to_thread(decode_picture, await _body(request))
         return Background(id=backgrounds.add(picture))
 
@@ -149,19 +144,12 @@ def add_studio(
         return StreamingResponse(stream(), media_type="text/event-stream")
 
 
-@contextlib.contextmanager
-def _refusals() -> Any:
-    """The jobs' errors as HTTP statuses, each with its one line."""
-    try:
-        yield
-    except UnknownEdit as error:
-        raise HTTPException(NOT_FOUND, str(error)) from error
-    except NoSpace as error:
-        raise HTTPException(NO_SPACE, str(error)) from error
-    except EditRefused as error:
-        raise HTTPException(CONFLICT, str(error)) from error
-    except BadInput as error:
-        raise HTTPException(BAD_REQUEST, str(error)) from error
+_STATUSES: Statuses = (
+    (UnknownEdit, NOT_FOUND),
+    (NoSpace, NO_SPACE),
+    (EditRefused, CONFLICT),
+    (BadInput, BAD_REQUEST),
+)
 
 
 async def _body(request: Request) -> bytes:

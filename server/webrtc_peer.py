@@ -17,9 +17,12 @@ from aiortc.sdp import SessionDescription
 
 from renderer.errors import BadInput, VisavisError
 from server.audio_jitter_buffer import install_direct_buffer
+from server.camera_picture import CameraPicture
 from server.dtls import accept_rsa_certificates
 from server.guarded_tasks import GuardedTasks
+from server.sender_clock import SenderClock, read_sender_clock
 from server.timeline import VOICE_RATE_HZ
+from server.video_jitter_buffer import install_prompt_buffer
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -36,6 +39,7 @@ logger = logging.getLogger(__name__)
 CONNECT_TIMEOUT_S = 20.0
 CLOSE_TIMEOUT_S = 5.0
 KINDS = frozenset({"audio", "video", "application"})
+VIDEO_CLOCK_HZ = 90_000
 
 
 class SdpError(BadInput):
@@ -60,13 +64,17 @@ class WebRtcPeer:
         on_connected: Callable[[], None],
         on_lost: Callable[[str], None],
         hear: Callable[[int, Int16[np.ndarray, " n"]], None] | None = None,
+        see: Callable[[CameraPicture, int | None], None] | None = None,
     ) -> None:
         """`name` is for the log. `on_connected` is called once; `on_lost` once at the most, with a line that says why, and not after
-        `aclose`. `hear` takes sound as `Performance.hear` does."""
+        `aclose`. `hear` takes sound as `Performance.hear` does, `see` pictures as `Performance.see`; without it they are dropped."""
         self.name = name
         self.connection = open_connection(ice)
         self.jitter_buffer: DirectAudioJitterBuffer | None = None
-        self._on_connected, self._on_lost, self._hear = on_connected, on_lost, hear
+        self._on_connected, self._on_lost, self._hear, self._see = on_connected, on_lost, hear, see
+        self._sound_clock, self._picture_clock = SenderClock(VOICE_RATE_HZ), SenderClock(VIDEO_CLOCK_HZ)
+        self._last_pts = 0
+        """Of the sound."""
         self._is_connected = self._is_over = False
         self._tasks = GuardedTasks(name, self._lose)
         self.connection.on("track", self._on_track)
@@ -86,6 +94,10 @@ class WebRtcPeer:
             for transceiver in self.connection.getTransceivers():
                 if transceiver.kind == "audio":
                     self.jitter_buffer = install_direct_buffer(transceiver.receiver)
+                    self._sound_clock = read_sender_clock(transceiver.receiver, VOICE_RATE_HZ)
+                elif self._see is not None:
+                    install_prompt_buffer(transceiver.receiver)
+                    self._picture_clock = read_sender_clock(transceiver.receiver, VIDEO_CLOCK_HZ)
             await self.connection.setLocalDescription(await self.connection.createAnswer())
         except Exception as error:
             # aiortc raises whatever its parser stumbles over.
@@ -134,6 +146,8 @@ class WebRtcPeer:
     def _on_track(self, track: MediaStreamTrack) -> None:
         if track.kind == "audio" and self._hear is not None:
             self._tasks.spawn(self._listen(track, self._hear))
+        elif track.kind == "video" and self._see is not None:
+            self._tasks.spawn(self._watch(track, self._see))
 
     async def _listen(self, track: MediaStreamTrack, hear: Callable[[int, Int16[np.ndarray, " n"]], None]) -> None:
         while True:
@@ -142,7 +156,20 @@ class WebRtcPeer:
             except MediaStreamError:
                 return
             assert isinstance(frame, av.AudioFrame) and frame.pts is not None
+            self._last_pts = frame.pts
             hear(frame.pts, mono(frame))
+
+    async def _watch(self, track: MediaStreamTrack, see: Callable[[CameraPicture, int | None], None]) -> None:
+        """Always, for what nobody takes would gather in the track."""
+        while True:
+            try:
+                frame = await track.recv()
+            except MediaStreamError:
+                return
+            assert isinstance(frame, av.VideoFrame) and frame.pts is not None
+            taken_s = self._picture_clock.time_of(frame.pts)
+            if (picture := CameraPicture.of(frame)) is not None:
+                see(picture, None if taken_s is None else self._sound_clock.pts_at(taken_s, self._last_pts))
 
 
 def open_connection(ice: IceServers, bundle: RTCBundlePolicy = RTCBundlePolicy.BALANCED) -> RTCPeerConnection:

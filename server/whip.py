@@ -6,6 +6,7 @@ more sink of a performance that runs already; it takes no place, and nothing of 
 
 from __future__ import annotations
 
+import abc
 import logging
 import secrets
 from typing import TYPE_CHECKING
@@ -48,7 +49,7 @@ class IceRestart(VisavisError):
     """A client wants new ICE credentials on a connection that stands; aiortc cannot do that."""
 
 
-class _Resource:
+class _Resource(abc.ABC):
     """What has an address of its own under `/whip` or `/whep`. It is one of its performance's sinks, so it is closed with it."""
 
     kind = ""
@@ -62,16 +63,17 @@ class _Resource:
         self._on_closed = on_closed
         self._credentials: tuple[str, str] | None = None
 
+    @abc.abstractmethod
     async def answer(self, sdp: str) -> str:
         """Raises SdpError, NoCandidates."""
-        raise NotImplementedError
 
+    @abc.abstractmethod
     def put(self, media: Media) -> None:
         """See `sinks.sink`."""
 
+    @abc.abstractmethod
     def end(self) -> None:
         """The other side is gone, or wants to go."""
-        raise NotImplementedError
 
     async def add_candidates(self, fragment: SdpFragment) -> None:
         """Raises IceRestart."""
@@ -122,6 +124,9 @@ class Publisher(_Resource):
             else:
                 _ignore(transceiver.receiver)
         return await self.peer.answer(sdp)
+
+    def put(self, media: Media) -> None:
+        """Nothing goes back to a publisher."""
 
     def end(self) -> None:
         self._close(self.performance)

@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from jaxtyping import UInt8
 
     from renderer.emotion import Emotion
+    from renderer.head_guide import HeadSighting
     from renderer.view import View
 
 LENGTH = struct.Struct(">I")
@@ -82,6 +83,10 @@ class ChangeSession:
     emotion: Emotion | None = None
     emotion_auto: bool | None = None
     """Whether the emotion follows the voice."""
+    follow: bool | None = None
+    """Whether head, eyes and expression follow what is `Seen`."""
+    straighten: bool | None = None
+    """What is seen in the next second is the head at rest."""
 
 
 @dataclass(frozen=True)
@@ -105,7 +110,15 @@ class Preload:
     size: int
 
 
-ToWorker = OpenSession | Sound | ChangeSession | CloseSession | Preload
+@dataclass(frozen=True)
+class Seen:
+    """Of the user's head, by the camera that a session follows."""
+
+    session: int
+    sighting: HeadSighting
+
+
+ToWorker = OpenSession | Sound | Seen | ChangeSession | CloseSession | Preload
 
 
 @dataclass(frozen=True)

@@ -26,6 +26,7 @@ if TYPE_CHECKING:
 
     from renderer.audio.encoder import AudioEncoder
     from renderer.emotion import Emotion
+    from renderer.head_guide import HeadSighting
     from renderer.types import FrameCondition
     from renderer.view import View
     from server.avatar_store import LoadedAvatar
@@ -86,7 +87,7 @@ class WorkerSession:
         self._next_encoder_sample += len(resampled)
         if self._voice_emotion is not None:
             self._voice_emotion.push(resampled)
-            self._conditions.emotion = self._voice_emotion.emotion
+            self._show_emotion()
         features = self._encoder.push(chunk)
         if len(features.steps):
             self._conditions.push(features)
@@ -172,15 +173,38 @@ class WorkerSession:
     def set_emotion(self, emotion: Emotion) -> None:
         """Takes effect at once, or when the emotion no longer follows the voice."""
         self._emotion = emotion
-        if self._voice_emotion is None:
-            self._conditions.emotion = emotion
+        self._show_emotion()
 
     def set_emotion_auto(self, follows_voice: bool) -> None:
         """What the voice usually is, is learned anew each time."""
         if follows_voice == (self._voice_emotion is not None):
             return
         self._voice_emotion = VoiceEmotion() if follows_voice else None
-        self._conditions.emotion = NEUTRAL if follows_voice else self._emotion
+        self._show_emotion()
+
+    def _show_emotion(self) -> None:
+        """The voice's where it is followed; else the dial's; else, where the dial stands at neutral, that of the face that is followed."""
+        if self._voice_emotion is not None:
+            self._conditions.emotion = self._voice_emotion.emotion
+        else:
+            self._conditions.emotion = self._conditions.guide.emotion if self._emotion == NEUTRAL else self._emotion
+
+    def set_follow(self, follows: bool) -> None:
+        """Whether head and face follow what `see` brings; see `renderer.head_guide`."""
+        if follows:
+            self._conditions.guide.turn_on()
+        else:
+            self._conditions.guide.turn_off()
+        self._show_emotion()
+
+    def straighten(self) -> None:
+        """What is seen in the next second is the head at rest."""
+        self._conditions.guide.straighten()
+
+    def see(self, sighting: HeadSighting) -> None:
+        """Of the head that is followed."""
+        self._conditions.guide.push(sighting)
+        self._show_emotion()
 
     def set_smoothing(self, smoothing: float) -> None:
         self._conditions.smoothing = smoothing

@@ -34,6 +34,7 @@ from av.video.frame import PictureType
 
 from renderer.types import FPS
 from server.media import FRAME_SAMPLES, PACKET_SAMPLES, TimedPicture, VoicePacket
+from server.picture_fit import fitted
 from server.sinks.encoder_messages import (
     EncodedChunk,
     EncoderEnded,
@@ -49,7 +50,7 @@ from server.worker_messages import Unpacker, pack
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from jaxtyping import Int16, UInt8
+    from jaxtyping import Int16
 
 RECEIVE_BYTES = 1 << 18
 NICENESS = 5
@@ -96,7 +97,7 @@ class Encoder:
             self._begin(picture)
         if picture.frame <= self._last_frame:
             return
-        frame = av.VideoFrame.from_ndarray(_fitted(picture, self._video.width, self._video.height), format="yuv420p")
+        frame = av.VideoFrame.from_ndarray(fitted(picture, self._video.width, self._video.height), format="yuv420p")
         frame.pts, frame.time_base = picture.frame - self._first_frame, Fraction(1, FPS)
         if picture.frame >= self._next_key_frame:
             frame.pict_type = PictureType.I
@@ -167,35 +168,6 @@ def _video_options(options: EncoderOptions) -> dict[str, str]:
     if options.is_live:
         return {**common, "tune": "zerolatency", "maxrate": str(options.max_video_bits), "bufsize": str(options.max_video_bits)}
     return {**common, "crf": str(CRF), "rc-lookahead": "0", "mbtree": "0"}
-
-
-def _fitted(picture: TimedPicture, width: int, height: int) -> UInt8[np.ndarray, "rows width"]:
-    """A video has one size: a picture of another (after a swap) is fitted into it, with black beside it."""
-    planes = picture.planes.reshape(-1, picture.width)
-    if (picture.width, picture.height) == (width, height):
-        return planes
-    scale = min(width / picture.width, height / picture.height)
-    inner_width, inner_height = (max(2, round(side * scale) // 2 * 2) for side in (picture.width, picture.height))
-    inner = av.VideoFrame.from_ndarray(planes, format="yuv420p").reformat(inner_width, inner_height).to_ndarray().reshape(-1)
-    out = np.full(width * height * 3 // 2, 128, np.uint8)
-    out[: width * height] = 16
-    for canvas, source in zip(_planes(out, width, height), _planes(inner, inner_width, inner_height), strict=True):
-        rows, columns = source.shape
-        # At even places of the luma, so that the chroma of half the size lies where it belongs.
-        top, left = (height - inner_height) // 4 * 2 * rows // inner_height, (width - inner_width) // 4 * 2 * columns // inner_width
-        canvas[top : top + rows, left : left + columns] = source
-    return out.reshape(-1, width)
-
-
-def _planes(data: UInt8[np.ndarray, " n"], width: int, height: int) -> tuple[UInt8[np.ndarray, "rows columns"], ...]:
-    """Y, U and V of I420."""
-    luma, chroma = width * height, width * height // 4
-    half = (height // 2, width // 2)
-    return (
-        data[:luma].reshape(height, width),
-        data[luma : luma + chroma].reshape(half),
-        data[luma + chroma : luma + 2 * chroma].reshape(half),
-    )
 
 
 class _Chunks(io.RawIOBase):

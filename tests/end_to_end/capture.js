@@ -29,7 +29,8 @@
   const getUserMedia = navigator.mediaDevices.getUserMedia.bind(navigator.mediaDevices);
   navigator.mediaDevices.getUserMedia = async (constraints) => {
     const stream = await getUserMedia(constraints);
-    recordLevels(stream.getAudioTracks()[0].clone(), capture.microphone).catch(note);
+    const [microphone] = stream.getAudioTracks();
+    if (microphone) recordLevels(microphone.clone(), capture.microphone).catch(note); // the camera is asked for by itself
     return stream;
   };
   const Peer = window.RTCPeerConnection;

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import argparse
 import contextlib
 import os
 import re
@@ -38,6 +39,13 @@ MOUTH = (0.3, 0.5, 0.7, 0.85)
 CROP_PX = 24
 VIDEO_TIMEOUT_MS = 30_000
 CLICK_TIMEOUT_MS = 15_000
+
+
+def existing_file(name: str) -> Path:
+    """An option's file. A missing one would be no microphone at all to Chromium, and the program would measure silence."""
+    if not Path(name).is_file():
+        raise argparse.ArgumentTypeError(f"{name}: no such file")
+    return Path(name)
 
 
 def find_browser() -> str | None:
@@ -77,8 +85,8 @@ def _crop(picture: np.ndarray) -> np.ndarray:
 
 
 @contextlib.contextmanager
-def open_page(url: str, sound: Path) -> Iterator[Page]:
-    """The live page, with `sound` as the microphone once it is asked for; its console's complaints are in `page.complaints`."""
+def open_page(url: str, sound: Path, camera: Path | None = None) -> Iterator[Page]:
+    """The live page, with `sound` as the microphone once it is asked for, and `camera`, a Y4M or MJPEG file, as the camera."""
     arguments = [
         "--no-sandbox",
         "--disable-gpu",
@@ -91,6 +99,8 @@ def open_page(url: str, sound: Path) -> Iterator[Page]:
         "--disable-sync",
         "--no-first-run",
     ]
+    if camera is not None:
+        arguments.append(f"--use-file-for-fake-video-capture={camera}")
     with sync_playwright() as playwright, tempfile.TemporaryDirectory() as profile:
         context = playwright.chromium.launch_persistent_context(
             profile,
@@ -98,7 +108,7 @@ def open_page(url: str, sound: Path) -> Iterator[Page]:
             headless=True,
             args=arguments,
             ignore_default_args=["--mute-audio"],
-            permissions=["microphone"],
+            permissions=["microphone", "camera"],
         )
         try:
             context.add_init_script(path=CAPTURE_SCRIPT)

@@ -65,9 +65,8 @@ def main(argv: list[str]) -> int:
     def distil() -> None:
         step = next(count)
         shown = appearance.show(step % 3)
-        latent = model.encode(shown.picture)
-        score = distillation.score(latent, step % 3, step, 10_000)
-        appearance.step((score.gradient * latent).sum() + appearance.entropy(shown))
+        surrogate, _ = distillation.surrogate(shown.picture, step % 3, step, 10_000)
+        appearance.step(surrogate + appearance.entropy(shown))
 
     found: dict[str, Any] = {
         "device": torch.cuda.get_device_name(device) if device.type == "cuda" else f"cpu, {torch.get_num_threads()} threads",

@@ -33,7 +33,7 @@ import numpy as np
 
 from renderer.avatar_file import load_avatar, save_avatar
 from renderer.library import find_avatar
-from tests.end_to_end.live_browser import open_page, press_start
+from tests.end_to_end.live_browser import existing_file, open_page, press_start
 from tests.end_to_end.measure_live import server_metrics
 from tests.end_to_end.measurement import RTP_TICKS_A_FRAME
 from tests.end_to_end.speech import RATE_HZ
@@ -168,7 +168,7 @@ def _lost(frames: np.ndarray) -> tuple[int, int]:
 def main(argv: list[str]) -> int:
     """Measure once."""
     parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
-    parser.add_argument("sound", type=Path, nargs="?", help="WAV file that is the microphone (default: silence)")
+    parser.add_argument("sound", type=existing_file, nargs="?", help="WAV file that is the microphone (default: silence)")
     parser.add_argument("--changes", type=int, default=50, help="how often the dial is turned (default 50)")
     parser.add_argument("--period", type=float, default=PERIOD_S, help=f"seconds between two (default {PERIOD_S})")
     parser.add_argument("--size", type=int, help="picture size in pixels (default: the server's choice)")

@@ -18,9 +18,10 @@ from pathlib import Path
 
 import psutil
 
-from tests.end_to_end.live_browser import expected_mouth, open_page, press_start, record, save_still_avatar
+from tests.end_to_end.live_browser import existing_file, expected_mouth, open_page, press_start, record, save_still_avatar
 from tests.end_to_end.measurement import measure
 from tests.end_to_end.speech import RATE_HZ, read_sound
+from tests.end_to_end.stolen_time import StolenTime
 from tests.server.running_server import RunningServer, start_server
 
 SETTLING_S = 60.0
@@ -30,7 +31,7 @@ SETTLING_S = 60.0
 def main(argv: list[str]) -> int:
     """Measure once."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("sound", type=Path, help="WAV file that is the microphone")
+    parser.add_argument("sound", type=existing_file, help="WAV file that is the microphone")
     parser.add_argument("--seconds", type=float, default=60.0, help="how long to record (default 60)")
     parser.add_argument("--size", type=int, help="picture size in pixels (default: the server's choice)")
     parser.add_argument("--threads", type=int, help="render threads (default: the server's choice)")
@@ -58,7 +59,9 @@ def run(server: RunningServer, avatar: Path, sound: Path, seconds: float) -> dic
         if seconds > 2 * SETTLING_S:
             page.wait_for_timeout(1000 * SETTLING_S)
             before = memory_mb(server)
+        stolen = StolenTime()
         recording = record(page, seconds)
+        stolen_percent = stolen.percent
         after = memory_mb(server)
         metrics = server_metrics(server)
         size = page.evaluate("(() => { const v = document.querySelector('video'); return v.videoHeight; })()")
@@ -70,6 +73,7 @@ def run(server: RunningServer, avatar: Path, sound: Path, seconds: float) -> dic
         "first_picture_after_click_s": round(first_picture_s, 2),
         **rounded,
         "late_percent": round(100 * metrics["visavis_frames_late_total"] / max(1.0, metrics["visavis_frames_sent_total"]), 2),
+        "stolen_percent": round(stolen_percent, 1),
         "memory_mb": round(after, 1),
         "memory_growth_mb": round(after - before, 1),
     }

@@ -31,7 +31,7 @@ import numpy as np
 
 from renderer.avatar_file import load_avatar, save_avatar
 from renderer.library import find_avatar
-from tests.end_to_end.live_browser import open_page, press_start
+from tests.end_to_end.live_browser import existing_file, open_page, press_start
 from tests.end_to_end.measure_live import server_metrics
 from tests.end_to_end.measurement import RTP_TICKS_A_FRAME
 from tests.server.peer import bursts, join
@@ -134,7 +134,7 @@ def measure_swaps(pictures: Float[np.ndarray, "n 3"], requests: list[tuple[float
 def main(argv: list[str]) -> int:
     """Measure once."""
     parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
-    parser.add_argument("sound", type=Path, help="WAV file that is the microphone")
+    parser.add_argument("sound", type=existing_file, help="WAV file that is the microphone")
     parser.add_argument("--swaps", type=int, default=100, help="how many (default 100)")
     parser.add_argument("--period", type=float, default=PERIOD_S, help=f"seconds between two (default {PERIOD_S})")
     parser.add_argument("--size", type=int, help="picture size in pixels (default: the server's choice)")

@@ -26,7 +26,7 @@ from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 
 from renderer.library import find_avatar
-from tests.end_to_end.live_browser import open_page, press_start
+from tests.end_to_end.live_browser import existing_file, open_page, press_start
 from tests.server.running_server import start_server
 
 if TYPE_CHECKING:
@@ -52,7 +52,7 @@ CHUNK = 1 << 16
 def main(argv: list[str]) -> int:
     """Measure over UDP and over TCP to the relay; then what the page says where it is of no use."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("sound", type=Path, help="WAV file that is the microphone")
+    parser.add_argument("sound", type=existing_file, help="WAV file that is the microphone")
     parser.add_argument("--seconds", type=float, default=30.0, help="of each run (default 30)")
     parser.add_argument("--size", type=int, default=128, help="picture size in pixels (default 128)")
     parser.add_argument("--pictures", type=Path, metavar="DIR", help="keep pictures of the pages that could not connect")

@@ -12,13 +12,16 @@ import pytest
 from tests.end_to_end.live_browser import expected_mouth, find_browser, open_page, press_start, record, save_still_avatar
 from tests.end_to_end.measurement import LiveFigures, NotMeasurable, measure
 from tests.end_to_end.speech import RATE_HZ, read_sound, write_speech
+from tests.end_to_end.stolen_time import StolenTime
 from tests.server.running_server import RunningServer, start_server
 
 SIZE_PX = 128
 SPEECH_S = 24.0
 RECORDED_S = 19.0
 ATTEMPTS = 3
-"""Where the machine is so busy that the browser's own microphone plays its file with gaps, there is nothing to measure by."""
+"""Where the machine is so busy that the browser's own microphone plays its file with gaps, there is nothing to measure by; nor where its
+host takes the processor away."""
+MAX_STOLEN_PERCENT = 10.0
 WINDOW_MS = 5000.0
 # A test machine is busy with other work: these bounds tell a broken pipeline from a working one. How good it is, `measure_live` tells.
 MAX_LATENCY_P95_MS = 900.0
@@ -61,16 +64,21 @@ def live(server: RunningServer, avatar: Path, sound: Path) -> Live:
     for attempt in range(ATTEMPTS):
         with open_page(server.url, sound) as page:
             press_start(page)
+            stolen = StolenTime()
             recording = record(page, RECORDED_S)
+            stolen_percent = stolen.percent
             metrics = _metrics(server)
+        is_last = attempt == ATTEMPTS - 1
         try:
             figures = measure(recording, spoken, RATE_HZ, expected, WINDOW_MS)
-            break
         except NotMeasurable as reason:
             print(reason)
-            if attempt == ATTEMPTS - 1:
+            if is_last:
                 raise
-    print(figures)
+            continue
+        print(figures, f"{stolen_percent:.1f} % stolen")
+        if is_last or stolen_percent <= MAX_STOLEN_PERCENT:
+            break
     return Live(figures, metrics["visavis_frames_late_total"] / metrics["visavis_frames_sent_total"])
 
 

@@ -8,6 +8,9 @@ from server.frame_ring import FrameRing, RingLayout
 from server.worker_messages import FrameReady, Sound
 
 if TYPE_CHECKING:
+    import numpy as np
+    from jaxtyping import UInt8
+
     from server.render_process import FrameListener
     from server.worker_messages import OpenSession
 
@@ -48,9 +51,13 @@ class PretendedRender:
 
     def _render(self, frame: int) -> None:
         assert self._listener is not None
-        self.ring.slot_for_writing(0, SIZE_PX, SIZE_PX, frame)[:] = frame % 200
+        self.ring.slot_for_writing(0, SIZE_PX, SIZE_PX, frame)[:] = self._planes(frame, SIZE_PX)
         self.ring.publish(0, frame)
         self._listener.frame_ready(FrameReady(1, frame, SIZE_PX, SIZE_PX, 1.0))
+
+    def _planes(self, frame: int, size_px: int) -> UInt8[np.ndarray, " n"] | int:
+        """I420, or one value for all of it."""
+        return frame % 200
 
     def fail(self, message: str) -> None:
         assert self._listener is not None

@@ -14,6 +14,8 @@ from server.application import create_application
 from server.backgrounds import MAX_UPLOAD_BYTES
 from server.live_server import LiveServer
 from server.settings import ServerSettings
+from server.virtual_camera import call
+from server.virtual_camera.set_up import CameraSetUp, Missing, NotSetUp
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -29,6 +31,9 @@ MEDIA_CHANGES = (
     ("DELETE", "/api/recordings/x"),
     ("POST", "/api/publications"),
     ("DELETE", "/api/publications/x"),
+    ("POST", "/api/camera"),
+    ("PATCH", "/api/camera"),
+    ("DELETE", "/api/camera"),
 )
 LOCAL_BASE = "http://127.0.0.1:8000"
 
@@ -174,3 +179,35 @@ def test_application_offers_what_the_built_in_editor_understands(studio: Studio)
     assert "hair colour" in [look["name"] for look in options["instructions"]]
     assert {"draft", "standard"} <= set(options["presets"]) and "progressive" in options["strategies"]
     assert options["available"] or "FACE_LANDMARKER_TASK" in options["reason"]
+
+
+def test_application_keeps_the_virtual_camera_to_its_own_machine(studio: Studio) -> None:
+    app = client(studio)
+    here = app.get("/api/camera").json()
+    assert here["here"] and here["state"] == "off" and here["session"] is None
+    refused = app.post("/api/camera", json={"session": "nobody"})
+    assert refused.status_code == 404 and refused.json()["detail"] == "no session 'nobody' runs here"
+    for change in ({"privacy": True}, {"delay_ms": 300}, {"delay_ms": None}):
+        refused = app.patch("/api/camera", json=change)
+        assert refused.status_code == 409 and refused.json()["detail"] == "the virtual camera is off"
+    assert app.patch("/api/camera", json={"size": 3}).status_code == 422
+    assert app.delete("/api/camera").json()["state"] == "off"
+    elsewhere = client(studio, host="0.0.0.0", token="s3cret", base="http://avatar.example.org")
+    assert elsewhere.get("/api/camera?token=s3cret").json() == {**here, "here": False, "reason": None, "remarks": []}
+    for method in ("POST", "PATCH", "DELETE"):
+        refused = elsewhere.request(method, "/api/camera?token=s3cret", json={})
+        assert refused.status_code == 403 and "127.0.0.1" in refused.json()["detail"]
+
+
+async def test_application_says_what_the_virtual_camera_needs(studio: Studio, monkeypatch: pytest.MonkeyPatch) -> None:
+    def bare(wish: str, voice: str | None) -> CameraSetUp:
+        raise NotSetUp([Missing("pactl, for the virtual microphone", "sudo apt-get install pulseaudio-utils")])
+
+    monkeypatch.setattr(call, "look", bare)
+    app = client(studio)
+    words = "the virtual camera needs pactl, for the virtual microphone (sudo apt-get install pulseaudio-utils)"
+    assert app.get("/api/camera").json()["reason"] == words
+    refused = app.post("/api/camera", json={})
+    assert refused.status_code == 501 and refused.json()["detail"] == words
+    with pytest.raises(NotSetUp, match="pactl"):
+        LiveServer(ServerSettings(avatar=str(studio.first), avatars=studio.folder, virtual_camera="auto"))

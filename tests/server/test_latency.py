@@ -54,3 +54,13 @@ def test_governor_ignores_a_single_hiccup() -> None:
         governor.observe(-0.3)
     run(governor, 0.18, 20)
     assert governor.latency_s <= before_s
+
+
+def test_governor_that_may_not_shorten_grows_and_stays() -> None:
+    governor = LatencyGovernor(START_S)
+    governor.may_shorten = False
+    run(governor, 0.23, 30)
+    grown_s = governor.latency_s
+    assert grown_s > 0.23
+    run(governor, 0.1, 60)
+    assert governor.latency_s == grown_s

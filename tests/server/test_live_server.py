@@ -180,7 +180,8 @@ async def test_server_refuses_a_second_offer_on_one_socket(running: RunningServe
         await peer.wait_for("hello")
         await peer.connect_media()
         await peer.say(type="offer", sdp="v=0")
-        await peer.wait_for("error", code="bad_message")
+        refusal = await peer.wait_for("error", code="bad_message")
+        assert refusal["message"] == "this socket has a session; say bye to it first"
         await peer.say(type="bye")
         await wait_for_free_place(running)
 

@@ -7,6 +7,7 @@ import pytest
 from renderer.errors import BadInput
 from server.settings import ServerSettings, read_settings
 from server.udp_ports import UdpPorts
+from server.virtual_camera.size import automatic_size
 
 
 def test_settings_default_to_this_machine_only() -> None:
@@ -54,6 +55,11 @@ def test_settings_from_a_file_yield_to_flags(tmp_path: Path) -> None:
         (["--recordings", "/dev/null"], "not a folder"),
         (["--say", " "], "a text"),
         (["--speech-command", ""], "a program"),
+        (["--virtual-camera", "/video0"], "one of auto, pipewire, v4l2loopback, obs, unitycapture or /dev/videoN"),
+        (["--camera-size", "640x361"], "640x361: even numbers"),
+        (["--camera-size", "big"], "WIDTHxHEIGHT"),
+        (["--camera-size", "8000x4000"], "from 32 to 3840"),
+        (["--camera-delay-ms", "20"], "200 to 2000"),
         (["--fps", "60"], "unrecognized arguments: --fps"),
         (["extra"], "unrecognized arguments: extra"),
         (["--config", "nowhere.yaml"], "cannot read"),
@@ -99,3 +105,17 @@ def test_settings_help_fits_a_screen_and_states_defaults(capsys: pytest.CaptureF
 )
 def test_settings_know_which_addresses_are_local(host: str, local: bool) -> None:
     assert ServerSettings(host=host).is_local is local
+
+
+def test_settings_of_the_virtual_camera() -> None:
+    assert read_settings([]).virtual_camera is None
+    assert read_settings(["--virtual-camera"]).virtual_camera == "auto"
+    settings = read_settings(["--virtual-camera", "/dev/video4", "--camera-size", "1280x720", "--camera-delay-ms", "350"])
+    assert (settings.virtual_camera, str(settings.camera_size), settings.camera_delay_s) == ("/dev/video4", "1280x720", 0.35)
+    assert read_settings(["--camera-size", "auto"]).camera_size is None
+
+
+def test_automatic_camera_size_is_a_usual_one_in_which_the_picture_loses_nothing() -> None:
+    assert [str(automatic_size(height)) for height in (128, 360, 384, 512, 720, 1024, 2048)] == [
+        "640x360", "640x360", "960x540", "960x540", "1280x720", "1920x1080", "1920x1080",
+    ]  # fmt: skip

@@ -10,6 +10,9 @@ from renderer.audio.resample import Resampler
 from renderer.audio.streaming import encode_all
 from renderer.condition_stream import ConditionStream
 from renderer.emotion import NEUTRAL, Emotion, emotion_code
+from renderer.face_expression import expression_scores
+from renderer.head_angles import head_angles_deg, head_rotation
+from renderer.head_guide import HeadSighting, SeenFace
 from renderer.types import FPS
 from renderer.view import View
 from server.avatar_store import LoadedAvatar
@@ -265,3 +268,44 @@ def test_session_keeps_the_emotion_over_a_swap(studio: Studio) -> None:
     assert fixture.session.take(5).emotion is None, "the first avatar has no emotions"
     fixture.session.swap(LoadedAvatar("second", 64, studio.avatar("second", emotional=True), None))  # type: ignore[arg-type]
     np.testing.assert_array_equal(fixture.session.take(20).emotion, emotion_code(Emotion("happy", 1.0)))
+
+
+def see(fixture: Fixture, first: int, n: int, yaw_deg: float = 0.0, smile: float = 0.0) -> None:
+    """A head seen in step with the frames from `first` on."""
+    expression = expression_scores({"mouthSmileLeft": smile, "mouthSmileRight": smile})
+    pose = np.eye(4)
+    pose[:3, :3] = head_rotation(np.array([yaw_deg, 0.0, 0.0]))
+    for frame in range(first, first + n):
+        fixture.session.see(HeadSighting(frame / FPS, SeenFace(pose, 0.1, expression)))
+
+
+def test_session_follows_a_head_only_when_asked_to(studio: Studio) -> None:
+    plain, fixture = Fixture(studio), Fixture(studio)
+    fixture.session.set_follow(True)
+    for each in (plain, fixture):
+        see(each, 0, 27)
+        see(each, 27, 40, yaw_deg=10.0)
+        each.hear_silence(3.0)
+    own, followed = (each.session.take(66).camera_from_head for each in (plain, fixture))
+    untouched = Fixture(studio)
+    untouched.hear_silence(3.0)
+    np.testing.assert_array_equal(own, untouched.session.take(66).camera_from_head)
+    mean_deg = head_angles_deg(fixture.loaded.avatar.pose_track[:, :3, :3].astype(float)).mean(0)
+    assert head_angles_deg(followed[:3, :3].astype(float))[0] > mean_deg[0] + 4.0
+
+
+def test_session_shows_the_expression_of_the_face_unless_dial_or_voice_say_otherwise(studio: Studio) -> None:
+    fixture = Fixture(studio, emotional=True)
+    fixture.session.set_follow(True)
+    see(fixture, 0, 27)
+    see(fixture, 27, 60, smile=1.0)
+    assert speak(fixture, np.zeros(96_000))[-1] @ emotion_code(Emotion("happy", 1.0)) > 1.5
+    fixture.session.set_emotion(Emotion("sad", 1.0))
+    np.testing.assert_array_equal(speak(fixture, np.zeros(48_000))[-1], emotion_code(Emotion("sad", 1.0)))
+    fixture.session.set_emotion_auto(True)
+    np.testing.assert_array_equal(speak(fixture, np.zeros(48_000))[-1], emotion_code(NEUTRAL))
+    fixture.session.set_emotion_auto(False)
+    fixture.session.set_emotion(NEUTRAL)
+    assert speak(fixture, np.zeros(48_000))[-1] @ emotion_code(Emotion("happy", 1.0)) > 1.5
+    fixture.session.set_follow(False)
+    np.testing.assert_array_equal(speak(fixture, np.zeros(48_000))[-1], emotion_code(NEUTRAL))

@@ -35,6 +35,7 @@ from server.edit_jobs import EditJobs
 from server.settings import ServerSettings
 from server.shelf_feed import ShelfFeed
 from server.studio_api import add_studio
+from server.virtual_camera.virtual_camera import CameraInfo
 from tests.server import scripted_edit
 
 if TYPE_CHECKING:
@@ -107,6 +108,18 @@ class ToneTrack(MediaStreamTrack):
         return frame
 
 
+def live_state(avatar: str, **changes: Any) -> dict[str, Any]:
+    """A `state` message of a session that has just begun."""
+    state = {"type": "state", "avatar": avatar, "voice": True, "smoothing": 0.3, "omega": 0.8, "size": PICTURE_PX, "loading": None}
+    emotion = {"emotion": {"category": "neutral", "strength": 0.0}, "emotion_auto": False}
+    return state | emotion | {"follow": not_followed()} | changes
+
+
+def not_followed(reason: str | None = None) -> dict[str, Any]:
+    """Of a state: no camera is followed; `reason`: why none can be."""
+    return {"on": False, "status": "off", "reason": reason}
+
+
 class ScriptedServer:
     """Use as a context manager; `url` is the page's address."""
 
@@ -129,10 +142,14 @@ class ScriptedServer:
         self.mode: Mode = "serve"
         self.avatars = [{"name": "presenter", "title": "Presenter", "subject": "synthetic"}]
         self.is_mute = False
+        self.follow_reason: str | None = None
+        """Why no camera can be followed."""
         """Whether it has stopped answering, with its sockets and media as they are."""
         self.ice_servers: list[dict[str, str | None]] = []
         self.received: list[dict[str, Any]] = []
         self.recording: dict[str, Any] = {}
+        self.camera: dict[str, Any] = CameraInfo(state="off").model_dump()
+        self.camera_changes: list[dict[str, Any]] = []
         self.recording_refusal: str | None = None
         """Why the next recording cannot begin."""
         self.connections = 0
@@ -209,6 +226,31 @@ class ScriptedServer:
             @app.get("/api/edits/options")
             def options() -> dict[str, Any]:
                 return {"available": False, "reason": "nothing is installed"}
+
+        @app.get("/api/camera")
+        def camera() -> dict[str, Any]:
+            return self.camera
+
+        @app.post("/api/camera", status_code=201)
+        def begin_camera(wish: dict[str, Any]) -> dict[str, Any]:
+            self.camera = CameraInfo(
+                state="on", camera="visavis", microphone="visavis microphone", size=(640, 360), session=wish["session"],
+                delay_ms=280.0, least_delay_ms=200.0, remarks=["Zoom does not see it."],
+            ).model_dump()  # fmt: skip
+            return self.camera
+
+        @app.patch("/api/camera")
+        def change_camera(change: dict[str, Any]) -> dict[str, Any]:
+            self.camera_changes.append(change)
+            self.camera |= {"privacy": change.get("privacy", self.camera["privacy"])}
+            if "delay_ms" in change:
+                self.camera |= {"delay_ms": change["delay_ms"] or 280.0, "holds_delay": change["delay_ms"] is not None}
+            return self.camera
+
+        @app.delete("/api/camera")
+        def end_camera() -> dict[str, Any]:
+            self.camera = CameraInfo(state="off").model_dump()
+            return self.camera
 
         @app.post("/api/recordings", status_code=201)
         def record(wish: dict[str, str]) -> dict[str, Any]:
@@ -299,7 +341,7 @@ class ScriptedServer:
     async def _serve(self, socket: WebSocket, peer: RTCPeerConnection) -> None:
         offered = self._offered()
         first = offered[0]["name"]
-        state = {"type": "state", "avatar": first, "voice": True, "smoothing": 0.3, "omega": 0.8, "size": PICTURE_PX, "loading": None}
+        state = live_state(first) | {"follow": not_followed(self.follow_reason)}
         hello = {"type": "hello", "version": "test", "avatars": offered, "default_avatar": first, "size": PICTURE_PX, "fps": FPS}
         await socket.send_json({**hello, "busy": self.mode == "busy", "ice_servers": self.ice_servers})
         while True:
@@ -317,6 +359,9 @@ class ScriptedServer:
             elif message["type"] == "set":
                 kept = ("voice", "avatar", "omega", "view", "background", "fade", "emotion", "emotion_auto")
                 state |= {key: message[key] for key in kept if key in message}
+                if "follow" in message:
+                    follows = message["follow"] and self.follow_reason is None
+                    state["follow"] = {"on": True, "status": "following", "reason": None} if follows else not_followed(self.follow_reason)
                 await socket.send_json(state)
             elif message["type"] == "ping":
                 if not self.is_mute:
@@ -332,7 +377,7 @@ class ScriptedServer:
                 transceiver.direction = "sendrecv"
             elif self.mode != "no_pictures":
                 transceiver.sender.replaceTrack(PictureTrack(self.picture))
-                transceiver.direction = "sendonly"
+                transceiver.direction = "sendrecv"  # a page may send its camera
         await peer.setLocalDescription(await peer.createAnswer())
         answer = str(peer.localDescription.sdp)
         # With another password than this side has, nothing that the page sends is answered.

@@ -8,7 +8,7 @@ import pytest
 from playwright.sync_api import Locator, Page, expect
 
 from .conftest import EXPECT_TIMEOUT_MS, PageOpener
-from .scripted_server import FPS, PICTURE_PX, PIPELINE_LATENCY_MS, ScriptedServer
+from .scripted_server import FPS, PICTURE_PX, PIPELINE_LATENCY_MS, ScriptedServer, live_state
 
 expect.set_options(timeout=EXPECT_TIMEOUT_MS)
 
@@ -223,7 +223,7 @@ def test_avatar_picker_appears_with_a_choice_and_swaps_live(open_page: PageOpene
     go_live(page)
     page.get_by_role("radio", name="Marble").check()
     server.wait_for_sent({"type": "set", "avatar": "marble"})
-    server.tell({"type": "state", "avatar": "presenter", "voice": True, "smoothing": 0.3, "omega": 0.8, "size": 128, "loading": "marble"})
+    server.tell(live_state("presenter", loading="marble"))
     expect(status(page)).to_have_text("Marble is on the way…")
     expect(page.get_by_role("radio", name="Marble")).to_be_checked()
     server.tell({"type": "error", "code": "unknown_avatar", "message": "no avatar named marble"})
@@ -253,7 +253,7 @@ def test_detail_slider_sets_omega_live_and_is_remembered(open_page: PageOpener, 
     slider.focus()
     page.keyboard.press("ArrowRight")
     server.wait_for_sent({"type": "set", "omega": 0.85})
-    server.tell({"type": "state", "avatar": "presenter", "voice": True, "smoothing": 0.3, "omega": 0.4, "size": 128, "loading": None})
+    server.tell(live_state("presenter", omega=0.4))
     expect(slider).to_have_value("0.4")
     again = open_page(context=page.context)
     expect(again.get_by_role("slider", name="Detail")).to_have_value("0.85")

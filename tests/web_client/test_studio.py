@@ -15,7 +15,7 @@ from tests.renderer.synthetic_avatar import FEATURE_DIM, synthetic_avatar
 from tests.server.scripted_edit import HOLD
 
 from .conftest import EXPECT_TIMEOUT_MS, PageOpener
-from .scripted_server import ScriptedServer
+from .scripted_server import ScriptedServer, live_state
 from .test_page import go_live, status, wait_until
 
 if TYPE_CHECKING:
@@ -289,6 +289,29 @@ def test_the_face_follows_the_voice_when_asked_to(open_page: PageOpener, server:
     follow.uncheck()
     server.wait_for_sent({"type": "set", "emotion_auto": False})
     expect(page.get_by_role("radio", name="Sad")).to_be_enabled()
+
+
+def test_the_dial_shows_an_emotion_that_was_set_by_another_way(open_page: PageOpener, server: ScriptedServer) -> None:
+    page = open_page()
+    go_live(page)
+    choose_style(page, server, "Stone")
+    dial, strength = page.get_by_role("group", name="Emotion"), page.get_by_role("slider", name="How strongly")
+    sad = {"category": "sad", "strength": 0.35}
+    server.tell(live_state("stone", emotion=sad))
+    expect(dial.get_by_role("radio", name="Sad")).to_be_checked()
+    expect(strength).to_have_value("0.35")
+    expect(strength).to_be_enabled()
+    server.tell(live_state("stone", emotion=sad, emotion_auto=True))
+    expect(page.get_by_role("switch", name="Follow my voice")).to_be_checked()
+    expect(strength).to_be_disabled()
+    server.tell(live_state("stone"))
+    expect(dial.get_by_role("radio", name="Neutral")).to_be_checked()
+    expect(strength).to_have_value("0.35")
+    # The answer to an earlier change does not turn the dial back.
+    dial.get_by_role("radio", name="Angry").check()
+    server.tell(live_state("stone", loading="robin"))
+    expect(status(page)).to_have_text("Robin is on the way…")
+    expect(dial.get_by_role("radio", name="Angry")).to_be_checked()
 
 
 def test_emotions_are_of_one_window_and_outlive_a_lost_connection(open_page: PageOpener, server: ScriptedServer) -> None:

@@ -11,6 +11,8 @@ const element = (id) => document.getElementById(id);
 /** Messages a second while the strength is dragged; the first goes at once, and the server moves smoothly between them. */
 const SEND_INTERVAL_MS = 50;
 const NEUTRAL = "neutral";
+/** After a change of one's own the server's answers to earlier ones are still on their way. */
+const OWN_CHANGE_MS = 1000;
 
 /**
  * @typedef {object} EmotionActions
@@ -25,6 +27,7 @@ export class EmotionPanel {
   #timer = null;
   #isWaiting = false;
   #isEmotional = false;
+  #changedMs = -Infinity;
 
   /** @param {EmotionActions} actions */
   constructor(actions) {
@@ -32,6 +35,7 @@ export class EmotionPanel {
     element("emotions").addEventListener("change", ({ target }) => this.#choose(target.value));
     element("emotion-strength").addEventListener("input", () => this.#turn());
     element("emotion-auto").addEventListener("change", ({ target }) => {
+      this.#changedMs = performance.now();
       this.#show();
       actions.auto(target.checked);
     });
@@ -44,6 +48,19 @@ export class EmotionPanel {
     const reason = element("emotion-reason");
     reason.hidden = this.#isEmotional || !avatar;
     reason.textContent = reason.hidden ? "" : emotionReason(avatar.title);
+    this.#show();
+  }
+
+  /**
+   * What the server says is set, by this page or by another way (a program, the control channel).
+   * @param {{emotion: {category: string, strength: number}, emotion_auto: boolean}} state
+   */
+  showState({ emotion, emotion_auto: followsVoice }) {
+    if (performance.now() - this.#changedMs < OWN_CHANGE_MS || element("emotion-strength").matches(":active")) return;
+    this.#category = emotion.category;
+    element("emotions").querySelector(`[value="${emotion.category}"]`).checked = true;
+    if (emotion.category !== NEUTRAL) element("emotion-strength").value = String(emotion.strength);
+    element("emotion-auto").checked = followsVoice;
     this.#show();
   }
 
@@ -68,6 +85,7 @@ export class EmotionPanel {
 
   #send() {
     this.#isWaiting = false;
+    this.#changedMs = performance.now();
     const isNeutral = this.#category === NEUTRAL;
     this.#actions.emotion({ category: this.#category, strength: isNeutral ? 0 : Number(element("emotion-strength").value) });
   }

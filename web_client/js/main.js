@@ -5,9 +5,11 @@
  * `figures` is the last second's reading.
  */
 
+import { Camera, CameraError } from "./camera.js";
 import { EditPanel } from "./edit_panel.js";
 import { EmotionPanel } from "./emotion_panel.js";
 import { FigureBook, FrameRate } from "./figures.js";
+import { FollowPanel } from "./follow_panel.js";
 import { LevelMeter } from "./level_meter.js";
 import * as words from "./messages.js";
 import { Microphone } from "./microphone.js";
@@ -18,6 +20,7 @@ import { loadSettings, saveSettings } from "./settings.js";
 import { SessionError, endpoints, fetchAvatars } from "./signalling.js";
 import { Studio } from "./studio.js";
 import { View } from "./view.js";
+import { VirtualCameraPanel } from "./virtual_camera_panel.js";
 
 const FIGURES_INTERVAL_MS = 1000;
 /** A microphone that delivers nothing at all for this long is taken for muted. */
@@ -26,6 +29,7 @@ const MUTED_AFTER_MS = 8000;
 const where = endpoints(location.href);
 const settings = loadSettings();
 const microphone = new Microphone();
+const camera = new Camera();
 const session = new Session(where);
 const frameRate = new FrameRate();
 const book = new FigureBook();
@@ -71,6 +75,14 @@ const emotionPanel = new EmotionPanel({
   emotion: (emotion) => session.set({ emotion }),
   auto: (followsVoice) => session.set({ emotion_auto: followsVoice }),
 });
+
+const virtualCameraPanel = new VirtualCameraPanel({
+  look: () => studio.camera(),
+  begin: (id) => studio.beginCamera(id),
+  end: () => studio.endCamera(),
+  change: (change) => studio.changeCamera(change),
+});
+const followPanel = new FollowPanel({ follow: followCamera, straightAhead: () => session.straightAhead() });
 
 window.visavis = { session, microphone, settings, figures: null };
 
@@ -124,6 +136,7 @@ function release() {
   isBlocked = false;
   stopFigures();
   microphone.close();
+  letGoOfCamera();
   meter.close();
   view.clearPicture();
 }
@@ -133,6 +146,7 @@ function enter(phase, more = {}) {
   view.showPhase(phase);
   scenePanel.showLive(phase === "live");
   recordPanel.showSession(phase === "live" ? session.id : null);
+  virtualCameraPanel.showSession(phase === "live" ? session.id : null);
   showStatus();
 }
 
@@ -175,6 +189,8 @@ session.addEventListener("state", ({ detail: state }) => {
   view.selectAvatar(shown);
   showAbilities(state.avatar);
   view.setDetail(state.omega);
+  emotionPanel.showState(state);
+  showFollow(state.follow);
   situation.loading = state.loading ?? null;
   showStatus();
 });
@@ -254,6 +270,34 @@ function changeAvatar(name) {
   view.showPoster(where.poster(avatars.find((avatar) => avatar.name === name)));
 }
 
+/** Asks for the camera and sends its picture, or lets go of it. Rejects with a CameraError. */
+async function followCamera(follows) {
+  if (session.phase !== "live") throw new CameraError("follow_not_live");
+  const mine = starts;
+  const track = follows ? await camera.open() : null;
+  if (mine !== starts) return camera.close(); // stopped while the browser was asking
+  await session.follow(track);
+  if (!follows) camera.close();
+}
+
+function letGoOfCamera() {
+  session.follow(null);
+  camera.close();
+  followPanel.show({ on: false, status: "off", reason: null });
+}
+
+/** What the server says of it; where it cannot follow, the camera is let go of. */
+function showFollow(state) {
+  if (!state.on && state.reason !== null && camera.track) letGoOfCamera();
+  // Between the asking and the server's word the switch stands as the user set it.
+  if (state.on === (camera.track !== null)) followPanel.show(state);
+}
+
+camera.addEventListener("lost", () => {
+  letGoOfCamera();
+  followPanel.showFailure("camera_lost");
+});
+
 function changeOmega(omega) {
   settings.omega = omega;
   saveSettings(settings);
@@ -265,6 +309,7 @@ function showAbilities(name) {
   const avatar = avatars.find((candidate) => candidate.name === name);
   view.showDetail(avatar?.refiner === true);
   emotionPanel.showAvatar(avatar);
+  followPanel.showAvatar(avatar);
 }
 
 function titleOf(name) {
@@ -344,6 +389,7 @@ async function open() {
     const offered = await fetchAvatars(where);
     showAvatars(offered.avatars, offered.defaultAvatar);
     openStudio();
+    virtualCameraPanel.open();
   } catch (error) {
     if (!(error instanceof SessionError)) throw error;
     if (session.phase === "idle" && situation.phase !== "asking") fail(error.code, error.detail);

@@ -42,6 +42,41 @@ const NOTICES = {
     text: "It was unplugged or taken by the system. Plug it in or choose another one below, then try again.",
     action: TRY_AGAIN,
   },
+  camera_refused: {
+    title: "The camera is not allowed",
+    text: "Click the icon to the left of the page's address, allow the camera, and try again.",
+    action: null,
+  },
+  camera_missing: {
+    title: "No camera found",
+    text: "Plug one in or switch it on, then try again.",
+    action: null,
+  },
+  camera_in_use: {
+    title: "The camera is in use",
+    text: "Another program holds it. Close that program, then try again.",
+    action: null,
+  },
+  camera_failed: {
+    title: "The camera did not start",
+    text: "The browser could not open it. Restart the browser, then try again.",
+    action: null,
+  },
+  follow_unavailable: {
+    title: "A camera cannot be followed on this server",
+    text: "Something is missing there; the panel says what.",
+    action: null,
+  },
+  follow_not_live: {
+    title: "The avatar is not live yet",
+    text: "Press Start first.",
+    action: null,
+  },
+  camera_lost: {
+    title: "The camera went away",
+    text: "It was unplugged or taken by the system. The avatar moves by itself again.",
+    action: null,
+  },
   insecure_origin: {
     title: "This address cannot use a microphone",
     text: "Browsers allow one only over https, or on the server's own computer. Open the page with https:// in front, or as http://localhost there.",
@@ -206,6 +241,25 @@ export function emotionReason(title) {
   return `${title} shows no emotions: it was made without them. What you chose before is kept for a style that does.`;
 }
 
+/**
+ * @param {{on: boolean, status: string, reason: string|null}} state As the server says it.
+ * @returns {string}
+ */
+export function followText({ status, reason }) {
+  switch (status) {
+    case "starting":
+      return "Look straight ahead for a second…";
+    case "following":
+      return "The avatar follows you.";
+    case "no_face":
+      return "No face in the camera's picture: the avatar moves by itself meanwhile.";
+    case "no_picture":
+      return "No picture comes from the camera.";
+    default:
+      return reason ? `Not possible on this server: ${reason}.` : "";
+  }
+}
+
 export const SILENT_MICROPHONE = "No sound from the microphone. Is it muted?";
 
 /**
@@ -221,7 +275,7 @@ export function countdownText(seconds) {
  * @returns {string}
  */
 export function privacyText(host) {
-  return `Your voice goes only to the server of this page (${host}). It is recorded only when you press Record.`;
+  return `Your voice goes only to the server of this page (${host}), and your camera's picture only while the avatar follows it. The voice is recorded only when you press Record, the camera never.`;
 }
 
 const STAGES = {
@@ -289,6 +343,20 @@ export function recordingText({ state, seconds, n_bytes: bytes, reason, file }) 
   const amount = file ? `Recorded ${elapsedText(seconds)}, ${(bytes / 1e6).toFixed(1)} MB.` : "Nothing was recorded.";
   if (!reason) return amount;
   return state === "failed" ? `The recording broke off: ${reason}. ${amount}` : `The recording ended: ${reason}. ${amount}`;
+}
+
+/**
+ * @param {{state: string, camera: ?string, microphone: ?string, session: ?string, privacy: boolean, reason: ?string}} camera
+ * @param {boolean} isLive Whether there is a session that it could show.
+ * @returns {string}
+ */
+export function cameraText({ state, camera, microphone, session, privacy, reason }, isLive) {
+  if (state === "off") return reason ? `Not possible yet: ${reason}.` : isLive ? "Off." : "Press Start first.";
+  if (state === "opening") return "Opening …";
+  if (state === "waiting") return `It is opened again in a moment: ${reason}.`;
+  if (privacy) return "Privacy: others see a still and hear nothing.";
+  const choose = `In the other program choose the camera “${camera}” and the microphone “${microphone}”.`;
+  return session ? choose : `${choose} It stands still until you press Start.`;
 }
 
 /**

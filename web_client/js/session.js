@@ -32,6 +32,8 @@ const PING_INTERVAL_MS = 2000;
 const SILENT_PINGS = 4;
 /** After this many readings, one a second, without a new picture the connection has failed, whatever its state says. */
 const STILL_READINGS = 6;
+/** Of the camera's small picture, bits a second. */
+const CAMERA_BITRATE = 300_000;
 const BUSY_RETRY_MS = 5000;
 /** A connection that held this long is good: the next loss starts again with the shortest wait. */
 const STABLE_AFTER_MS = 10_000;
@@ -41,7 +43,7 @@ const PATIENCE_MS = 10 * 60_000;
 /** Errors after which another try would end the same way. */
 const FINAL_CODES = new Set(["unauthorised", "bad_message", "bad_sdp"]);
 /** Errors of a live session that end nothing: what was there goes on. */
-const HARMLESS_CODES = new Set(["unknown_avatar", "unknown_background", "bad_message"]);
+const HARMLESS_CODES = new Set(["unknown_avatar", "unknown_background", "follow_unavailable", "bad_message"]);
 
 /** @returns {boolean} Whether this browser has what the session needs. */
 export function isWebRtcSupported() {
@@ -62,9 +64,11 @@ export class Session extends EventTarget {
 
   #where;
   #track = null;
-  #wishes = { avatar: null, omega: null, voice: true, fade: false, view: null, background: null, emotion: null, emotion_auto: false };
+  #cameraTrack = null;
+  #wishes = { avatar: null, omega: null, voice: true, fade: false, view: null, background: null, emotion: null, emotion_auto: false, follow: false };
   #signalling = null;
   #control = null;
+  #cameraSender = null;
   #timers = new Set();
   #retryTimer = null;
   #failures = 0;
@@ -117,10 +121,26 @@ export class Session extends EventTarget {
   }
 
   /**
+   * Sends a camera's picture for the avatar to follow, or stops sending it; on the connection that stands, without a new offer, and on
+   * every one that follows.
+   * @param {MediaStreamTrack|null} track
+   */
+  async follow(track) {
+    this.#cameraTrack = track;
+    await this.#cameraSender?.replaceTrack(track);
+    this.set({ follow: track !== null });
+  }
+
+  /** Where the user looks now is straight ahead. */
+  straightAhead() {
+    if (this.phase === "live") this.#signalling.send({ type: "set", straight_ahead: true });
+  }
+
+  /**
    * Changes settings, now where connected and on every connection that follows.
    * @param {{avatar?: string, omega?: number, voice?: boolean, fade?: boolean, background?: string,
    *   view?: {yaw_deg: number, pitch_deg: number, zoom: number}, emotion?: {category: string, strength: number},
-   *   emotion_auto?: boolean}} wishes
+   *   emotion_auto?: boolean, follow?: boolean}} wishes
    */
   set(wishes) {
     Object.assign(this.#wishes, wishes);
@@ -209,7 +229,9 @@ export class Session extends EventTarget {
     const iceServers = servers.map(({ urls, username, credential }) => (username ? { urls, username, credential } : { urls }));
     const peer = (this.peer = new RTCPeerConnection({ iceServers }));
     peer.addTrack(this.#track);
-    peer.addTransceiver("video", { direction: "recvonly" });
+    // The way to the server carries the user's camera, once the avatar is to follow it.
+    const sendEncodings = [{ maxBitrate: CAMERA_BITRATE }];
+    this.#cameraSender = peer.addTransceiver(this.#cameraTrack ?? "video", { direction: "sendrecv", sendEncodings }).sender;
     this.#control = peer.createDataChannel("control");
     this.#control.addEventListener("message", ({ data }) => isCurrent() && this.#hear(JSON.parse(data)));
     const stream = new MediaStream();
@@ -239,9 +261,9 @@ export class Session extends EventTarget {
     });
     this.#framesReceived = null;
     this.#stillReadings = this.#silentPings = 0;
-    const { omega, voice, fade, view, background, emotion, emotion_auto } = this.#wishes;
+    const { omega, voice, fade, view, background, emotion, emotion_auto, follow } = this.#wishes;
     const wishes = { voice, ...(omega !== null && { omega }), ...(fade && { fade }), ...(view && { view }) };
-    Object.assign(wishes, emotion && { emotion }, emotion_auto && { emotion_auto });
+    Object.assign(wishes, emotion && { emotion }, emotion_auto && { emotion_auto }, follow && { follow });
     this.#signalling.send({ type: "set", ...wishes });
     // By itself: a server that was started anew refuses a picture that it does not know any more, and all that comes with it.
     if (background) this.#signalling.send({ type: "set", background });
@@ -293,7 +315,7 @@ export class Session extends EventTarget {
     if (bye) this.#signalling?.send({ type: "bye" });
     this.#signalling?.close();
     this.peer?.close();
-    this.#signalling = this.#control = this.peer = this.pongMs = null;
+    this.#signalling = this.#control = this.#cameraSender = this.peer = this.pongMs = null;
   }
 
   #after(delayMs, action) {

@@ -68,6 +68,26 @@ export class Studio extends EventTarget {
     return this.#ask("DELETE", `api/recordings/${id}`);
   }
 
+  /** @returns {Promise<object>} How the server's virtual camera stands. */
+  camera() {
+    return this.#ask("GET", "api/camera");
+  }
+
+  /** Shows a session through the virtual camera. @param {string} session Its id. @returns {Promise<object>} The camera as it stands. */
+  beginCamera(session) {
+    return this.#ask("POST", "api/camera", JSON.stringify({ session }), "application/json");
+  }
+
+  /** @param {{privacy?: boolean, delay_ms?: ?number}} change @returns {Promise<object>} The camera as it stands. */
+  changeCamera(change) {
+    return this.#ask("PATCH", "api/camera", JSON.stringify(change), "application/json");
+  }
+
+  /** @returns {Promise<object>} The camera, off. */
+  endCamera() {
+    return this.#ask("DELETE", "api/camera");
+  }
+
   /**
    * @param {Blob} picture
    * @returns {Promise<string>} What the server calls it.
