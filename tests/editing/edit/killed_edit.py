@@ -2,7 +2,8 @@
 
 With the folder of a Stable Diffusion pipeline it is an edit by score distillation, else one by instruction.
 Every other time it kills itself at a file that it writes, before that has its name or after; else it is killed from outside at a random
-time. Each run is a fork of this process, made before torch has started any thread, so that only one import of everything is waited for.
+time. The files to be killed at are taken from all parts of the undisturbed edit, however fast each part is on this machine. Each run is a
+fork of this process, made before torch has started any thread, so that only one import of everything is waited for.
 """
 
 from __future__ import annotations
@@ -13,6 +14,7 @@ import random
 import signal
 import sys
 import time
+from dataclasses import dataclass
 from pathlib import Path
 
 from editing.edit.job import EditJob, EditRequest
@@ -26,26 +28,44 @@ from tests.editing.edit.conftest import Redder, completed_without_landmarks
 
 REQUEST = EditRequest("red", EditSchedule(rounds=2, frames=4), OptimisationSteps(6, 4, 6, 6), threads=1)
 NAME = "red.avatar"
-FILES = {"instruct": 30, "vt-sds": 34}
-"""About as many are written in a whole edit."""
 ALLOWED = {NAME, "red.preview.png", "red.edit", ".red.edit.removed"}
 
 
-def kill_at_file(number: int) -> None:
-    """From now on: before that file is given its name where the number is odd, after that where it is even."""
-    rename, count = Path.replace, 0
+@dataclass(frozen=True)
+class Death:
+    """Where a run kills itself."""
+
+    file: str
+    """The first time that this one is written."""
+    named: bool
+    """After the file has its name, else before that."""
+
+
+def watch_files(written: Path, death: Death | None) -> None:
+    """From now on: the name of every file is added to `written`, and `death` happens."""
+    rename = Path.replace
 
     def replace(self: Path, target: Path) -> Path:
-        nonlocal count
-        count += 1
-        if count == number and number % 2:
+        name = Path(target).name
+        if death and name == death.file and not death.named:
             os.kill(os.getpid(), signal.SIGKILL)
         result = rename(self, target)
-        if count == number:
+        with written.open("a") as names:
+            names.write(f"{name}\n")
+        if death and name == death.file:
             os.kill(os.getpid(), signal.SIGKILL)
         return result
 
     Path.replace = replace  # type: ignore[method-assign, assignment]
+
+
+def deaths(written: list[str], n: int, chance: random.Random) -> list[Death]:
+    """`n` of them, one in each part of a whole edit that wrote these files, in random order."""
+    names = list(dict.fromkeys(written))
+    assert len(names) >= n, names
+    ends = [len(names) * k // n for k in range(n + 1)]
+    chosen = [Death(chance.choice(names[ends[k] : ends[k + 1]]), bool(k % 2)) for k in range(n)]
+    return chance.sample(chosen, n)
 
 
 def run_edit(source: Path, out: Path, model: Path | None) -> None:
@@ -67,12 +87,11 @@ def run_edit(source: Path, out: Path, model: Path | None) -> None:
     job.DistillationJob(source, avatar, out, request, pipeline, encoder).run(lambda _: None)
 
 
-def begin(source: Path, folder: Path, model: Path | None, file_number: int = 0) -> int:
+def begin(source: Path, folder: Path, model: Path | None, death: Death | None = None) -> int:
     """Start or go on with the edit in a process of its own; returns its id."""
     child = os.fork()
     if child == 0:
-        if file_number:
-            kill_at_file(file_number)
+        watch_files(folder.parent / f"{folder.name}.written", death)
         run_edit(source, folder / NAME, model)
         os._exit(0)
     return child
@@ -99,29 +118,26 @@ def main(source: Path, parent: Path, kills: int, model: Path | None = None) -> N
     assert status == 0, status
     whole_s, whole = time.monotonic() - began, file_sha256(undisturbed / NAME)
     chance = random.Random(7)
+    own = deaths((parent / "undisturbed.written").read_text().split(), kills // 2, chance)
     seen: list[str] = []
-    stages: list[str] = []
-    done = 0
-    while done < kills:
-        by_itself = done % 2 == 1
-        child = begin(source, disturbed, model, chance.randint(1, FILES["vt-sds" if model else "instruct"]) if by_itself else 0)
-        if not by_itself:
+    places: list[str] = []
+    while len(places) < kills:
+        death = own[len(places) // 2] if len(places) % 2 else None
+        child = begin(source, disturbed, model, death)
+        if death is None:
             time.sleep(chance.uniform(0.1, 0.9) * whole_s)
             os.kill(child, signal.SIGKILL)
         _, status = os.waitpid(child, 0)
         if os.WIFSIGNALED(status):
-            done += 1
-            progress = job_folder(disturbed / NAME) / "progress.json"
-            state = json.loads(progress.read_text()) if progress.exists() else {}
-            stages.append(f"{state.get('round')} {state.get('stage')}")
+            places.append(f"{'after' if death.named else 'before'} {death.file}" if death else "from outside")
         seen += oddities(disturbed, whole)
-        if not os.WIFSIGNALED(status) and done < kills:
+        if not os.WIFSIGNALED(status):
             assert status == 0, status
             (disturbed / NAME).unlink()  # it came to its end between two kills: once more from the beginning
     _, status = os.waitpid(begin(source, disturbed, model), 0)
     assert status == 0, status
     seen += oddities(disturbed, whole)
-    print(json.dumps({"kills": done, "seen": seen, "stages": stages, "whole": whole, "resumed": file_sha256(disturbed / NAME)}))
+    print(json.dumps({"places": places, "seen": seen, "whole": whole, "resumed": file_sha256(disturbed / NAME)}))
 
 
 if __name__ == "__main__":

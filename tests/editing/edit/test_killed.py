@@ -24,7 +24,6 @@ def test_an_edit_that_is_killed_at_random_times_ends_with_the_same_avatar(avatar
     result = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=280)
     assert result.returncode == 0, result.stderr
     found = json.loads(result.stdout)
-    assert found["kills"] == KILLS
+    assert len(set(found["places"])) == KILLS // 2 + 1, f"not killed in every part: {found['places']}"
     assert found["seen"] == [], "beside the avatars"
-    assert found["resumed"] == found["whole"], f"killed in {found['stages']}"
-    assert len(set(found["stages"])) > 1, "kills came at one place only"
+    assert found["resumed"] == found["whole"], f"killed {found['places']}"
