@@ -18,7 +18,6 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from editing.edit.job import EditJob, EditRequest
-from editing.edit.job_folder import job_folder
 from editing.edit.optimise import OptimisationSteps
 from editing.edit.schedule import EditSchedule
 from editing.image_editors.guide import Guide
