@@ -40,6 +40,8 @@ if TYPE_CHECKING:
     from jaxtyping import Int16
 
 LATENCY_MS = 200.0
+PLAYED_BESIDE_S = 30
+"""Sound beyond what is recorded: the player needs a moment to play it again, which is a gap."""
 
 
 @asynccontextmanager
@@ -103,8 +105,10 @@ def main(argv: list[str]) -> int:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--seconds", type=float, default=120.0, help="how long to record (default 120)")
     options = parser.parse_args(argv)
-    with tempfile.TemporaryDirectory() as folder, sound_session(), playing(write_beeps(Path(folder) / "beeps.wav")):
-        print(json.dumps(asyncio.run(run(options.seconds, Path(folder))), indent=1))
+    with tempfile.TemporaryDirectory() as folder:
+        beeps = write_beeps(Path(folder) / "beeps.wav", round(options.seconds) + PLAYED_BESIDE_S)
+        with sound_session(), playing(beeps):
+            print(json.dumps(asyncio.run(run(options.seconds, Path(folder))), indent=1))
     return 0
 
 

@@ -46,7 +46,7 @@ PICTURE_GAP_S = 0.1
 
 
 def write_beeps(path: Path, seconds: int = 60) -> Path:
-    """The sound; both tones are whole in a second, so it can be repeated without a seam."""
+    """The sound; both tones are whole in a second, so repeated it has no jump, but a gap while the player begins again."""
     times = np.arange(seconds * RATE_HZ) / RATE_HZ
     is_on = (times % 1.0 >= 0.5) & (times % 1.0 < 0.5 + BEEP_S)
     samples = TONE_LEVEL * np.sin(2 * np.pi * TONE_HZ * times) + is_on * BEEP_LEVEL * np.sin(2 * np.pi * BEEP_HZ * times)
