@@ -66,10 +66,10 @@ SETTLING_S = 0.3
 STATS_PERIOD_S = 1.0
 VOICE_SPARE_S = 1.0
 """Voice kept beyond the longest latency, so that a slow loop, or a longer latency, finds it still there."""
-VOICE_LEAD_S = 0.015
-"""The voice is given away this much before its time: half of what Chromium reports as the delay of its sound output (30 ms). Picture and
-voice then meet within 15 ms whether one looks at where they leave the browser's buffers or at the loudspeaker, and Chromium, which looks
-at the latter, does not hold the pictures back."""
+VOICE_LEAD_S = 0.045
+"""The voice is given away this much before its time, for its way through a browser is so much longer than a picture's: Chromium keeps 40 to
+60 ms of it and reckons 30 ms for its sound output, and shows a picture 10 to 20 ms after its encoding. With less of a lead its lip sync
+holds the pictures back for the voice, with 15 ms by up to 50 ms, and lets go only beyond 30 ms; with 60 ms the voice is 30 ms ahead."""
 LEVEL_DECAY = 0.8
 """Of the level shown, a packet of 20 ms."""
 SPEAKING_LEVEL = 0.01

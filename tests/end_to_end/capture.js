@@ -68,4 +68,12 @@
           return { decoded: entry.framesDecoded, dropped: entry.framesDropped, freezes: entry.freezeCount, seconds: now() / 1000 };
     return null;
   };
+  // By kind: the time, in s, that all that has left the browser's buffer spent in it, and how much that was.
+  capture.buffered = async () => {
+    const buffered = {};
+    for (const peer of capture.peers)
+      for (const entry of (await peer.getStats()).values())
+        if (entry.type === "inbound-rtp") buffered[entry.kind] = [entry.jitterBufferDelay, entry.jitterBufferEmittedCount];
+    return buffered;
+  };
 })();

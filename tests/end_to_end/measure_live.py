@@ -1,8 +1,8 @@
 """`python -m tests.end_to_end.measure_live SOUND.wav`: the live page in Chromium, measured from outside; prints one JSON object.
 
 Starts the server, presses Start, speaks the sound file as the microphone, and measures what `measurement` describes, beside the
-server's own counts and its memory. With `--still` (the default) the avatar's head is held, so that each shown picture can be told by
-its mouth; the work a frame is the same.
+server's own counts and its memory; and how long, on average, the browser kept pictures and voice in its buffers (`*_buffer_ms`). The
+avatar's head is held still, so that each shown picture can be told by its mouth; the work a frame is the same.
 """
 
 from __future__ import annotations
@@ -16,6 +16,7 @@ import time
 import urllib.request
 from pathlib import Path
 
+import numpy as np
 import psutil
 
 from tests.end_to_end.live_browser import existing_file, expected_mouth, open_page, press_start, record, save_still_avatar
@@ -24,6 +25,7 @@ from tests.end_to_end.speech import RATE_HZ, read_sound
 from tests.end_to_end.stolen_time import StolenTime
 from tests.server.running_server import RunningServer, start_server
 
+BUFFERED = "__capture.buffered()"
 SETTLING_S = 60.0
 """Memory is compared with what it was this long after the start."""
 
@@ -60,7 +62,9 @@ def run(server: RunningServer, avatar: Path, sound: Path, seconds: float) -> dic
             page.wait_for_timeout(1000 * SETTLING_S)
             before = memory_mb(server)
         stolen = StolenTime()
+        buffered = page.evaluate(BUFFERED)
         recording = record(page, seconds)
+        buffers = buffer_ms(buffered, page.evaluate(BUFFERED))
         stolen_percent = stolen.percent
         after = memory_mb(server)
         metrics = server_metrics(server)
@@ -72,11 +76,19 @@ def run(server: RunningServer, avatar: Path, sound: Path, seconds: float) -> dic
         "seconds": seconds,
         "first_picture_after_click_s": round(first_picture_s, 2),
         **rounded,
+        "picture_buffer_ms": buffers["video"],
+        "voice_buffer_ms": buffers["audio"],
         "late_percent": round(100 * metrics["visavis_frames_late_total"] / max(1.0, metrics["visavis_frames_sent_total"]), 2),
         "stolen_percent": round(stolen_percent, 1),
         "memory_mb": round(after, 1),
         "memory_growth_mb": round(after - before, 1),
     }
+
+
+def buffer_ms(before: dict[str, list[float]], after: dict[str, list[float]]) -> dict[str, float]:
+    """By kind, of what left the buffer between two looks."""
+    parts = {kind: np.subtract(after[kind], before[kind]) for kind in after}
+    return {kind: round(1000 * float(spent_s / max(1.0, emitted)), 1) for kind, (spent_s, emitted) in parts.items()}
 
 
 def memory_mb(server: RunningServer) -> float:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
+from tests.end_to_end.measure_live import buffer_ms
 from tests.end_to_end.measurement import FRAME_MS, LEVEL_MS, OUTPUT_MS, PHASES, WINDOW_MS, LiveFigures, NotMeasurable, Recording, measure
 
 RATE_HZ = 16_000
@@ -92,3 +93,9 @@ def test_measurement_refuses_pictures_that_do_not_speak() -> None:
         measure(still, spoken, RATE_HZ, expected)
     with pytest.raises(NotMeasurable, match="microphone"):
         measure(recording, speech(np.random.default_rng(9)), RATE_HZ, expected)
+
+
+def test_buffers_are_told_of_what_left_them_meanwhile() -> None:
+    before = {"video": [100.0, 1000], "audio": [7.0, 48_000]}
+    after = {"video": [102.0, 1050], "audio": [7.0 + 0.06 * 96_000, 144_000]}
+    assert buffer_ms(before, after) == {"video": 40.0, "audio": 60.0}
